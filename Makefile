@@ -1,0 +1,68 @@
+# Every verb sets up what it needs: a machine with Python 3.11 or 3.12 and a package index is enough.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+ENV ?= sample
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12)
+BIN := .venv/bin
+
+export DO_NOT_TRACK := true
+# TensorFlow's start-up lines tell a user nothing to act on.
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: help
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
+
+.venv/installed: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed and neither was found: install one, or name it: make install PYTHON=/path/to/python" >&2; exit 1; }
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: install
+install: .venv/installed ## Make .venv/ with the exact versions of requirements.lock
+
+.PHONY: run
+run: install ## Run all pipelines (ENV=sample: the embedded corpus, minutes; ENV=base: the real reviews, an hour)
+	$(BIN)/kedro run --env $(ENV)
+
+.PHONY: lint
+lint: install ## Style, types and import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: test
+test: lint ## Lint and the tests (12 minutes at most on two cores)
+	$(BIN)/pytest -m "not full"
+
+.PHONY: test-fast
+test-fast: install ## The tests that take seconds
+	$(BIN)/pytest -m "not slow and not full"
+
+.PHONY: test-full
+test-full: lint ## All tests, also those that take minutes
+	$(BIN)/pytest
+
+.PHONY: ui
+ui: install ## MLflow's pages on http://127.0.0.1:5000
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --backend-store-uri sqlite:///mlflow.db \
+		--artifacts-destination mlartifacts --host 127.0.0.1 --port 5000 --workers 1
+
+.PHONY: viz
+viz: install ## Kedro-Viz: the pipelines as a picture
+	$(BIN)/kedro viz run --env $(ENV)
+
+.PHONY: lock
+lock: install ## Resolve pyproject.toml again into requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra schedule --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
+
+.PHONY: clean
+clean: ## Remove what runs have made; the archive, mlflow.db and its artifacts stay
+	rm -rf data/0[2-8]_* data/sample data/test data/keras_example build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,75 @@
+"""What the datasets of this project have in common."""
+
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from kedro.io import AbstractDataset, DatasetError
+
+from minigpt_pipeline.files import replacing
+
+FORMAT_VERSION = 1
+"""Of the files that this version of the project writes."""
+
+FORMAT_VERSION_KEY = "minigpt_format_version"
+
+Content = TypeVar("Content")
+
+
+class LocalDataset(AbstractDataset[Content, Content], Generic[Content]):
+    """A file or folder of this machine, replaced as a whole when it is saved.
+
+    A subclass says how to `read` it and how to `write` it.
+
+    Args:
+        filepath: Where it lies; Kedro makes paths of the catalog absolute.
+        metadata: For other tools: `kedro-viz` draws its `layer`, `mlflow` says how `tracking` logs it.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        """Keep the path; nothing is read before it is asked for."""
+        self.filepath = Path(filepath)
+        self.metadata = metadata
+
+    def read(self, path: Path) -> Content:
+        """Read what `write` has written."""
+        raise NotImplementedError
+
+    def write(self, path: Path, content: Content) -> None:
+        """Write to a path that does not exist yet."""
+        raise NotImplementedError
+
+    def load(self) -> Content:
+        """Read the content.
+
+        Raises:
+            DatasetError: If there is nothing at the path, or another version of the project wrote it.
+        """
+        if not self.filepath.exists():
+            raise DatasetError(
+                f"There is no {self.filepath}: run the pipeline that makes it first, or `kedro run` for all of them"
+            )
+        return self.read(self.filepath)
+
+    def save(self, data: Content) -> None:
+        """Write the content beside its place and rename it."""
+        with replacing(self.filepath) as partial:
+            self.write(partial, data)
+
+    def _exists(self) -> bool:
+        return self.filepath.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self.filepath)}
+
+
+def check_format_version(found: object, path: Path) -> None:
+    """Refuse files that another version of the project wrote.
+
+    Raises:
+        DatasetError: If the version is not the one that this code reads.
+    """
+    if found != FORMAT_VERSION:
+        raise DatasetError(
+            f"{path} has format version {found}, this version of the project reads {FORMAT_VERSION}: "
+            "make the file again by running the pipeline that writes it"
+        )

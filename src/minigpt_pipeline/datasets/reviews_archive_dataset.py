@@ -1,0 +1,152 @@
+"""The archive of reviews: found on this machine or downloaded, and read as a stream."""
+
+import hashlib
+import logging
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn, cast
+
+from kedro.io import AbstractDataset, DatasetError
+from tqdm import tqdm
+
+from minigpt_pipeline.text.imdb import ArchiveMember
+
+logger = logging.getLogger(__name__)
+
+DOWNLOAD_TIMEOUT_SECONDS = 60
+DOWNLOAD_RETRIES = 3
+
+
+class ReviewsArchiveDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
+    """A tar archive, gzipped or not, that is never unpacked to disk.
+
+    Args:
+        filepath: The archive, and where a download puts it.
+        local_file: An archive to take instead; it is never downloaded.
+        url: Where to get the archive if there is none at `filepath`; None means nowhere.
+        sha256: Of the download, hexadecimal; needed where there is a `url`.
+        local_sha256: Of an archive that is on this machine already; None leaves it unchecked.
+        metadata: For Kedro-Viz.
+    """
+
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        local_file: str | None = None,
+        url: str | None = None,
+        sha256: str | None = None,
+        local_sha256: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        """Keep where the archive may be; nothing is opened before it is asked for."""
+        if url and not sha256:
+            raise DatasetError(
+                f"The download {url} has no sha256: a download is only used if its checksum is known"
+            )
+        self.filepath = Path(filepath)
+        self.local_file = Path(local_file).expanduser() if local_file else None
+        self.url = url
+        self.sha256 = sha256
+        self.local_sha256 = local_sha256
+        self.metadata = metadata
+
+    def load(self) -> Iterator[ArchiveMember]:
+        """Return the files of the archive, read one at a time as they are asked for.
+
+        Raises:
+            DatasetError: If there is no archive and none can be downloaded, its checksum is wrong, or it can't be read.
+        """
+        path = self.find()
+        logger.info("Reading reviews from %s", path)
+        return stream_members(path)
+
+    def find(self) -> Path:
+        """Return the archive, downloading it where there is none."""
+        if self.local_file is not None and not self.local_file.is_file():
+            raise DatasetError(
+                f"There is no file {self.local_file}, which MINIGPT_IMDB_ARCHIVE names: "
+                "correct the variable, or unset it to have the archive downloaded"
+            )
+        path = self.local_file or self.filepath
+        if path.is_file():
+            self._check_local_file(path)
+            return path
+        if self.url is None:
+            raise DatasetError(
+                f"There is no archive {path}, and the catalog names no url to download it from"
+            )
+        self._download(self.url)
+        return self.filepath
+
+    def _check_local_file(self, path: Path) -> None:
+        if self.local_sha256 is None:
+            return
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != self.local_sha256:
+            raise DatasetError(
+                f"{path} has the SHA-256 {found}, expected {self.local_sha256}: "
+                "replace the file, or correct local_sha256 in conf/base/catalog_ingestion.yml"
+            )
+
+    def _download(self, url: str) -> None:
+        """Download to a file beside `filepath`, check it, rename it; retry what can be retried."""
+        import pooch
+        import requests
+
+        logger.info("Downloading %s to %s", url, self.filepath)
+        store = pooch.create(
+            path=self.filepath.parent,
+            base_url="",
+            registry={self.filepath.name: f"sha256:{self.sha256}"},
+            urls={self.filepath.name: url},
+            retry_if_failed=DOWNLOAD_RETRIES,
+        )
+        downloader = pooch.HTTPDownloader(
+            progressbar=tqdm(unit="B", unit_scale=True, desc=self.filepath.name, disable=None),
+            timeout=DOWNLOAD_TIMEOUT_SECONDS,
+        )
+        try:
+            store.fetch(self.filepath.name, downloader=downloader)
+        except (OSError, ValueError, requests.RequestException) as error:
+            raise DatasetError(
+                f"{url} could not be downloaded to {self.filepath} in {DOWNLOAD_RETRIES + 1} tries: {error}. "
+                "Put the archive there by hand, or name one in MINIGPT_IMDB_ARCHIVE"
+            ) from error
+
+    def save(self, data: NoReturn) -> None:
+        """Refuse: the archive is a source."""
+        raise DatasetError(f"{self.filepath} is a source and can't be saved")
+
+    def _exists(self) -> bool:
+        return (self.local_file or self.filepath).is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self.filepath), "local_file": str(self.local_file), "url": self.url}
+
+
+def stream_members(path: Path) -> Iterator[ArchiveMember]:
+    """Read the regular files of a tar archive in their order; links, devices and folders are passed over.
+
+    Raises:
+        DatasetError: If the file is not a tar archive, or ends too early.
+    """
+    size = path.stat().st_size
+    try:
+        with (
+            path.open("rb") as file,
+            tqdm.wrapattr(file, "read", total=size, desc=path.name, leave=False, disable=None) as counted,
+            tarfile.open(fileobj=cast(BinaryIO, counted), mode="r|*") as archive,
+        ):
+            for member in archive:
+                content = archive.extractfile(member) if member.isreg() else None
+                if content is not None:
+                    yield ArchiveMember(member.name, content.read())
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise DatasetError(
+            f"{path} can't be read as a tar archive ({error}): it may be cut off or something else; "
+            "get it again and compare its checksum"
+        ) from error

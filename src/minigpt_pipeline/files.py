@@ -1,0 +1,47 @@
+"""Files that are either old and whole or new and whole, whenever a run is killed."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path beside `path` to write to, and rename what was written there to `path`.
+
+    If the block raises, `path` stays as it was. What a killed run left behind is overwritten by the next one.
+
+    Args:
+        path: A file or a folder; its parents are made where they are missing.
+
+    Yields:
+        Where to write the file, or make the folder.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    _remove(partial)
+    try:
+        yield partial
+        if partial.is_dir() and path.exists():
+            _swap_folders(partial, path)
+        else:
+            partial.replace(path)
+    finally:
+        _remove(partial)
+
+
+def _swap_folders(new: Path, path: Path) -> None:
+    """Put a folder in the place of another: a full folder can't be renamed over."""
+    old = path.with_name(f".{path.name}.old")
+    _remove(old)
+    path.replace(old)
+    new.replace(path)
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,195 @@
+"""A model writes: one word after another, each drawn from what the model expects next."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigpt_pipeline.model.mini_gpt import MiniGPT
+from minigpt_pipeline.model.sampling import draw_word
+from minigpt_pipeline.model.saved_model import TrainedModel
+from minigpt_pipeline.parameters import GenerationParameters, SamplingParameters
+from minigpt_pipeline.text.standardization import to_words
+from minigpt_pipeline.text.vocabulary import PADDING_ID, UNKNOWN_ID, Vocabulary
+
+TEXTS_AT_ONCE = 8
+"""Texts that are written side by side. Always as many, with rows of padding where there are fewer: one shape is compiled
+once, and the bits of a text do not depend on how many others are written."""
+
+
+def generate(
+    model: MiniGPT,
+    prompts: Sequence[Sequence[int]],
+    sampling: SamplingParameters,
+    stop_id: int | None,
+    seeds: Sequence[int],
+) -> list[list[int]]:
+    """Continue each prompt. A text depends on its own prompt and seed alone.
+
+    Args:
+        model: The model, in float32.
+        prompts: Word ids of each prompt, one at least. Of a prompt longer than the context the newest words are read.
+        sampling: Temperature, top-k, and the number of new words.
+        stop_id: A text ends early after this word; null means never.
+        seeds: One for each prompt.
+
+    Returns:
+        The ids of the new words of each text: exactly `max_new_tokens`, fewer only where the last is `stop_id`.
+
+    Raises:
+        ValueError: If a prompt is empty, or there is not one seed for each prompt.
+    """
+    if len(prompts) != len(seeds):
+        raise ValueError(f"{len(prompts)} prompts and {len(seeds)} seeds: each prompt needs one seed")
+    for number, prompt in enumerate(prompts):
+        if not len(prompt):
+            raise ValueError(f"prompts[{number}] is empty: a text needs a word to start from")
+    texts: list[list[int]] = []
+    for start in range(0, len(prompts), TEXTS_AT_ONCE):
+        group = slice(start, start + TEXTS_AT_ONCE)
+        texts += _generate_group(model, prompts[group], sampling, stop_id, seeds[group])
+    return texts
+
+
+def _generate_group(
+    model: MiniGPT,
+    prompts: Sequence[Sequence[int]],
+    sampling: SamplingParameters,
+    stop_id: int | None,
+    seeds: Sequence[int],
+) -> list[list[int]]:
+    next_logits = compile_next_logits(model)
+    texts = [list(prompt) for prompt in prompts]
+    generators = [np.random.default_rng(seed) for seed in seeds]
+    unfinished = set(range(len(texts)))
+    for _ in range(sampling.max_new_tokens):
+        logits = next_logits(*_make_windows(texts, model.sequence_length)).numpy()  # (TEXTS_AT_ONCE, vocabulary_size)
+        for row in sorted(unfinished):
+            word_id = draw_word(logits[row], sampling.temperature, sampling.top_k, generators[row])
+            texts[row].append(word_id)
+            if word_id == stop_id:
+                unfinished.discard(row)
+        if not unfinished:
+            break
+    return [text[len(prompt) :] for text, prompt in zip(texts, prompts, strict=True)]
+
+
+def _make_windows(texts: list[list[int]], sequence_length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the newest words of each text, int32 (TEXTS_AT_ONCE, sequence_length), and where the last one stands."""
+    windows = np.full((TEXTS_AT_ONCE, sequence_length), PADDING_ID, dtype=np.int32)
+    last_positions = np.zeros(TEXTS_AT_ONCE, dtype=np.int32)
+    for row, text in enumerate(texts):
+        window = text[-sequence_length:]
+        windows[row, : len(window)] = window
+        last_positions[row] = len(window) - 1
+    return windows, last_positions
+
+
+@functools.lru_cache(maxsize=2)
+def compile_next_logits(model: MiniGPT) -> Callable[[np.ndarray, np.ndarray], Any]:
+    """Compile, once for each model, the logits of the word that follows a text.
+
+    Returns:
+        A function of token ids, int32 (rows, sequence_length), and the position of each row's last word, int32 (rows,),
+        that gives float32, (rows, vocabulary_size). The output layer is spent on that position alone.
+    """
+    import tensorflow as tf
+
+    @tf.function
+    def next_logits(token_ids: tf.Tensor, last_positions: tf.Tensor) -> tf.Tensor:
+        states = model.hidden_states(token_ids)  # (rows, sequence_length, embed_dim)
+        last_states = tf.gather(states, last_positions, batch_dims=1)  # (rows, embed_dim)
+        return tf.cast(model.output_layer(last_states), tf.float32)  # (rows, vocabulary_size)
+
+    return next_logits  # type: ignore[no-any-return]
+
+
+def generate_texts(
+    trained_model: TrainedModel, prompts: Sequence[str], sampling: SamplingParameters, seeds: Sequence[int]
+) -> list[str]:
+    """Continue each prompt in words.
+
+    Args:
+        trained_model: The model and its vocabulary.
+        prompts: Texts to continue; words outside the vocabulary are read as `[UNK]`.
+        sampling: How words are chosen, and how many.
+        seeds: One for each prompt.
+
+    Returns:
+        Each prompt as it was given, and the new words after it.
+
+    Raises:
+        ValueError: If a prompt has no word, or the stop token is not in the vocabulary.
+    """
+    return _write_texts(trained_model.load_model(), trained_model.vocabulary, prompts, sampling, seeds)
+
+
+def write_samples(trained_model: TrainedModel, generation: GenerationParameters) -> list[dict[str, Any]]:
+    """Write one text for each configured prompt and seed; see `make_sample_rows`."""
+    model, vocabulary = trained_model.load_model(), trained_model.vocabulary
+    return make_sample_rows(model, vocabulary, generation, epoch=int(trained_model.metadata["epochs"]))
+
+
+def make_sample_rows(
+    model: MiniGPT, vocabulary: Vocabulary, generation: GenerationParameters, epoch: int
+) -> list[dict[str, Any]]:
+    """Write one text for each configured prompt and seed.
+
+    Args:
+        model: The model, in float32.
+        vocabulary: Its words.
+        generation: Prompts, seeds, and how words are chosen.
+        epoch: Epochs that the model was trained for.
+
+    Returns:
+        One row a text: `epoch`, `prompt`, `sample` (number of the text of this prompt, from 0), `text` (prompt and
+        continuation), `temperature`, `top_k`, `seed`.
+    """
+    sampling = generation.sampling
+    asked = [
+        (prompt, sample, seed) for prompt in generation.prompts for sample, seed in enumerate(generation.seeds)
+    ]
+    prompts, seeds = [prompt for prompt, _, _ in asked], [seed for _, _, seed in asked]
+    texts = _write_texts(model, vocabulary, prompts, sampling, seeds)
+    return [
+        {
+            "epoch": epoch,
+            "prompt": prompt,
+            "sample": sample,
+            "text": text,
+            "temperature": sampling.temperature,
+            "top_k": sampling.top_k,
+            "seed": seed,
+        }
+        for (prompt, sample, seed), text in zip(asked, texts, strict=True)
+    ]
+
+
+def _write_texts(
+    model: MiniGPT,
+    vocabulary: Vocabulary,
+    prompts: Sequence[str],
+    sampling: SamplingParameters,
+    seeds: Sequence[int],
+) -> list[str]:
+    for prompt in prompts:
+        if not to_words(prompt):
+            raise ValueError(f"The prompt {prompt!r} has no word in it: a text needs a word to start from")
+    prompt_ids = [vocabulary.encode_words(to_words(prompt)).tolist() for prompt in prompts]
+    new_ids = generate(model, prompt_ids, sampling, _find_stop_id(vocabulary, sampling.stop_token), seeds)
+    return [
+        " ".join([prompt, *vocabulary.decode(word_ids)]) for prompt, word_ids in zip(prompts, new_ids, strict=True)
+    ]
+
+
+def _find_stop_id(vocabulary: Vocabulary, stop_token: str | None) -> int | None:
+    if stop_token is None:
+        return None
+    stop_id = int(vocabulary.encode_words([stop_token])[0])
+    if stop_id == UNKNOWN_ID:
+        raise ValueError(
+            f"stop_token={stop_token!r} is not one of the {len(vocabulary)} words of the vocabulary: "
+            "change it, or set it to null, in conf/base/parameters_generation.yml"
+        )
+    return stop_id

@@ -1,0 +1,142 @@
+"""The whole model."""
+
+from typing import Any, Self
+
+import keras
+
+from minigpt_pipeline.model.token_and_position_embedding import TokenAndPositionEmbedding
+from minigpt_pipeline.model.transformer_block import TransformerBlock
+from minigpt_pipeline.parameters import ModelParameters
+
+
+@keras.saving.register_keras_serializable(package="minigpt_pipeline")
+class MiniGPT(keras.Model):
+    """A miniature GPT: from the words so far to the logits of the next word, at every position at once.
+
+    Args:
+        vocabulary_size: int. Number of words, padding and `[UNK]` included.
+        sequence_length: int. Context, in tokens.
+        embed_dim: int. Width of the hidden states.
+        num_heads: int. Attention heads of a block.
+        head_dim: int. Width of one head.
+        feed_forward_dim: int. Width of the feed-forward networks' hidden layer.
+        num_blocks: int. Number of transformer blocks.
+        dropout: float. Share that a training step drops.
+        dtype: str or `keras.DTypePolicy`. Precision of the computation; null means the global policy.
+        **kwargs: For `keras.Model`, such as `name`.
+
+    Call arguments:
+        token_ids: int32, `(batch_size, length)` with `length <= sequence_length`; words first, then padding (0).
+
+    Returns:
+        Compute dtype, `(batch_size, length, vocabulary_size)`: logits of the word after each position.
+
+    Example:
+        >>> model = MiniGPT(vocabulary_size=30, sequence_length=8, embed_dim=16, num_heads=2, head_dim=8,
+        ...                 feed_forward_dim=32, num_blocks=1, dropout=0.1)
+        >>> model(np.array([[2, 3, 4]])).shape
+        TensorShape([1, 3, 30])
+
+    References:
+        [Radford et al., 2018](https://cdn.openai.com/research-covers/language-unsupervised/language_understanding_paper.pdf);
+        [Text generation with a miniature GPT](https://keras.io/examples/generative/text_generation_with_miniature_gpt/).
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        sequence_length: int,
+        embed_dim: int,
+        num_heads: int,
+        head_dim: int,
+        feed_forward_dim: int,
+        num_blocks: int,
+        dropout: float,
+        dtype: str | keras.DTypePolicy | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # === Layers ===
+        self.embedding = TokenAndPositionEmbedding(
+            vocabulary_size, sequence_length, embed_dim, dtype=dtype, name="embedding"
+        )
+        self.blocks = [
+            TransformerBlock(num_heads, head_dim, feed_forward_dim, dropout, dtype=dtype, name=f"block_{number}")
+            for number in range(num_blocks)
+        ]
+        self.output_layer = keras.layers.Dense(vocabulary_size, dtype=dtype, name="output_layer")
+
+        # === Functional graph ===
+        token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+        logits = self.output_layer(self.hidden_states(token_ids))
+        super().__init__(inputs=token_ids, outputs=logits, dtype=dtype, **kwargs)
+
+        # === Config ===
+        self.vocabulary_size = vocabulary_size
+        self.sequence_length = sequence_length
+        self.embed_dim = embed_dim
+        self.num_heads = num_heads
+        self.head_dim = head_dim
+        self.feed_forward_dim = feed_forward_dim
+        self.num_blocks = num_blocks
+        self.dropout = dropout
+
+    def hidden_states(self, token_ids: Any, training: bool = False) -> Any:
+        """Do all but the output layer, which costs most, so that it can be spent on chosen positions.
+
+        Args:
+            token_ids: int32, `(batch_size, length)`.
+            training: Whether to drop.
+
+        Returns:
+            Compute dtype, `(batch_size, length, embed_dim)`: what `output_layer` turns into logits.
+        """
+        states = self.embedding(token_ids)
+        for block in self.blocks:
+            states = block(states, training=training)
+        return states
+
+    def in_precision(self, dtype: str) -> Self:
+        """Return a copy that computes in another precision; weights are float32 in every one of them.
+
+        Args:
+            dtype: `float32`, `mixed_bfloat16` or `mixed_float16`.
+        """
+        copy = type(self).from_config(self.get_config() | {"dtype": dtype})
+        copy.set_weights(self.get_weights())
+        return copy
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            "vocabulary_size": self.vocabulary_size,
+            "sequence_length": self.sequence_length,
+            "embed_dim": self.embed_dim,
+            "num_heads": self.num_heads,
+            "head_dim": self.head_dim,
+            "feed_forward_dim": self.feed_forward_dim,
+            "num_blocks": self.num_blocks,
+            "dropout": self.dropout,
+            "dtype": self.dtype_policy.name,
+            "name": self.name,
+        }
+
+
+def create_model(parameters: ModelParameters, vocabulary_size: int) -> MiniGPT:
+    """Make a model with fresh weights, in float32.
+
+    Args:
+        parameters: Its sizes.
+        vocabulary_size: Number of words, padding and `[UNK]` included.
+    """
+    return MiniGPT(
+        vocabulary_size=vocabulary_size,
+        sequence_length=parameters.sequence_length,
+        embed_dim=parameters.embed_dim,
+        num_heads=parameters.num_heads,
+        head_dim=parameters.head_dim or parameters.embed_dim // parameters.num_heads,
+        feed_forward_dim=parameters.feed_forward_dim,
+        num_blocks=parameters.num_blocks,
+        dropout=parameters.dropout,
+        dtype="float32",
+        name="mini_gpt",
+    )

@@ -1,0 +1,144 @@
+"""A trained model, its words and where it comes from, in one file.
+
+The file is a standard `.keras` archive, which `keras.saving.load_model` opens, with two members of ours:
+`vocabulary.json` (the words by id) and `minigpt.json` (format version and metadata). Equal weights give equal bytes.
+
+Keras is imported only when a model is made from it: a file can be read, copied and described without TensorFlow, and
+before it is known where TensorFlow shall compute.
+"""
+
+import io
+import json
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minigpt_pipeline.files import replacing
+from minigpt_pipeline.text.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from minigpt_pipeline.model.mini_gpt import MiniGPT
+
+FORMAT_VERSION = 1
+VOCABULARY_MEMBER = "vocabulary.json"
+DESCRIPTION_MEMBER = "minigpt.json"
+KERAS_MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+"""The earliest that a zip archive can state; a real time would make equal models differ."""
+
+MetadataValue = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """Weights with all that is needed to use them.
+
+    Args:
+        keras_members: Content of the members of a `.keras` archive, by name.
+        vocabulary: The words of the model.
+        metadata: How it was trained: `seed`, `epochs`, `steps`, ...; the same for equal runs.
+    """
+
+    keras_members: dict[str, bytes]
+    vocabulary: Vocabulary
+    metadata: dict[str, MetadataValue]
+
+    @classmethod
+    def from_model(
+        cls, model: "MiniGPT", vocabulary: Vocabulary, metadata: dict[str, MetadataValue]
+    ) -> "TrainedModel":
+        """Take what a model is now; later training does not change it."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.keras"
+            model.save(path)
+            with zipfile.ZipFile(path) as archive:
+                members = {name: archive.read(name) for name in KERAS_MEMBERS}
+        described = json.loads(members["metadata.json"])
+        del described["date_saved"]
+        members["metadata.json"] = _to_json(described)
+        return cls(members, vocabulary, metadata)
+
+    def load_model(self) -> "MiniGPT":
+        """Make the model, the same object in every call; the first imports TensorFlow."""
+        return self._model
+
+    @cached_property
+    def _model(self) -> "MiniGPT":
+        import keras
+
+        from minigpt_pipeline.model import mini_gpt  # noqa: F401 -- registers the classes that the file names
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.keras"
+            path.write_bytes(_zip(self.keras_members))
+            model: MiniGPT = keras.saving.load_model(path, compile=False)
+        return model
+
+
+def save_trained_model(path: Path, trained_model: TrainedModel) -> None:
+    """Write a model beside its place and rename it.
+
+    Args:
+        path: The file.
+        trained_model: What to write.
+    """
+    members = trained_model.keras_members | {
+        VOCABULARY_MEMBER: _to_json(list(trained_model.vocabulary.words)),
+        DESCRIPTION_MEMBER: _to_json({"format_version": FORMAT_VERSION, "metadata": trained_model.metadata}),
+    }
+    with replacing(path) as partial:
+        partial.write_bytes(_zip(members))
+
+
+def load_trained_model(path: Path) -> TrainedModel:
+    """Read what `save_trained_model` has written; TensorFlow is not needed for it.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a file of ours, is damaged, or a newer version of the project wrote it.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no trained model at {path}: run `kedro run --pipeline training` first")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(
+            f"{path} is damaged or not a `.keras` archive ({error}): train again, or restore it from MLflow"
+        ) from error
+    missing = {*KERAS_MEMBERS, VOCABULARY_MEMBER, DESCRIPTION_MEMBER} - members.keys()
+    if missing:
+        raise ValueError(
+            f"{path} lacks {sorted(missing)}: expected an archive that the `training` pipeline saved, "
+            f"found {sorted(members)[:5]}"
+        )
+    description = json.loads(members[DESCRIPTION_MEMBER])
+    if description["format_version"] != FORMAT_VERSION:
+        raise ValueError(
+            f"{path} has format version {description['format_version']}, this version of the project reads "
+            f"{FORMAT_VERSION}: update the project, or train again"
+        )
+    return TrainedModel(
+        keras_members={name: members[name] for name in KERAS_MEMBERS},
+        vocabulary=Vocabulary(tuple(json.loads(members[VOCABULARY_MEMBER]))),
+        metadata=description["metadata"],
+    )
+
+
+def _to_json(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
+
+
+def _zip(members: dict[str, bytes]) -> bytes:
+    """Pack members in a given order and at a given time; weights hardly shrink, so nothing is compressed."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name, ZIP_TIME), content)
+    return buffer.getvalue()

@@ -1,0 +1,56 @@
+"""What the model writes while it learns."""
+
+import logging
+from typing import Any
+
+import keras
+
+from minigpt_pipeline.model.generation import make_sample_rows
+from minigpt_pipeline.model.training_log import TrainingLog
+from minigpt_pipeline.parameters import GenerationParameters
+from minigpt_pipeline.text.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
+
+PRINTED_PROMPTS = 5
+"""Prompts of which a text is printed; all texts are recorded."""
+
+
+class TextGenerator(keras.callbacks.Callback):
+    """Writes a text for each prompt and seed at the end of every n-th epoch, prints some and records them all.
+
+    Args:
+        vocabulary: The words of the model.
+        generation: Prompts, seeds, and how words are chosen.
+        every_epochs: n.
+        training_log: Takes the rows.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        generation: GenerationParameters,
+        every_epochs: int,
+        training_log: TrainingLog,
+    ) -> None:
+        super().__init__()
+        self.vocabulary = vocabulary
+        self.generation = generation
+        self.every_epochs = every_epochs
+        self.training_log = training_log
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Write where an n-th epoch has ended.
+
+        Args:
+            epoch: Counted from 0, as Keras does; the rows count from 1.
+            logs: Not used.
+        """
+        epochs_done = epoch + 1
+        if epochs_done % self.every_epochs:
+            return
+        rows = make_sample_rows(self.model, self.vocabulary, self.generation, epochs_done)
+        self.training_log.log_samples(rows)
+        first_texts = [row["text"] for row in rows if row["sample"] == 0]
+        for text in first_texts[:PRINTED_PROMPTS]:
+            logger.info("Epoch %d writes: %s", epochs_done, text)

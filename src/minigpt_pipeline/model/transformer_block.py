@@ -1,0 +1,86 @@
+"""One layer of the model: words gather from words, then each is worked on alone."""
+
+from typing import Any
+
+import keras
+
+from minigpt_pipeline.model.causal_self_attention import CausalSelfAttention
+
+LAYER_NORMALIZATION_EPSILON = 1e-6  # of the published example
+
+
+@keras.saving.register_keras_serializable(package="minigpt_pipeline")
+class TransformerBlock(keras.layers.Layer):
+    """Causal self-attention and a feed-forward network, each with dropout, a residual sum and layer normalization.
+
+    The normalization comes after the sum ("post-norm"), as in the published example.
+
+    Args:
+        num_heads: int. Number of attention heads.
+        head_dim: int. Width of one head.
+        feed_forward_dim: int. Width of the feed-forward network's hidden layer.
+        dropout: float. Share that a training step drops, of the outputs of both parts.
+        **kwargs: For `keras.layers.Layer`, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: `(batch_size, length, embed_dim)`.
+        training: bool. Whether to drop.
+
+    Returns:
+        Compute dtype, `(batch_size, length, embed_dim)`.
+
+    References:
+        [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762), sections 3.1 and 3.3;
+        [Text generation with a miniature GPT](https://keras.io/examples/generative/text_generation_with_miniature_gpt/).
+    """
+
+    def __init__(
+        self, num_heads: int, head_dim: int, feed_forward_dim: int, dropout: float = 0.1, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.head_dim = head_dim
+        self.feed_forward_dim = feed_forward_dim
+        self.dropout = dropout
+        dtype = self.dtype_policy
+        epsilon = LAYER_NORMALIZATION_EPSILON
+        self.attention = CausalSelfAttention(num_heads, head_dim, dtype=dtype, name="attention")
+        self.attention_dropout = keras.layers.Dropout(dropout, dtype=dtype, name="attention_dropout")
+        self.attention_norm = keras.layers.LayerNormalization(epsilon=epsilon, dtype=dtype, name="attention_norm")
+        self.expansion = keras.layers.Dense(feed_forward_dim, activation="relu", dtype=dtype, name="expansion")
+        self.feed_forward_dropout = keras.layers.Dropout(dropout, dtype=dtype, name="feed_forward_dropout")
+        self.feed_forward_norm = keras.layers.LayerNormalization(
+            epsilon=epsilon, dtype=dtype, name="feed_forward_norm"
+        )
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the weights; the feed-forward network leads back to the width of the inputs."""
+        self.contraction = keras.layers.Dense(input_shape[-1], dtype=self.dtype_policy, name="contraction")
+        self.attention.build(input_shape)
+        self.attention_norm.build(input_shape)
+        self.expansion.build(input_shape)
+        self.contraction.build((*input_shape[:-1], self.feed_forward_dim))
+        self.feed_forward_norm.build(input_shape)
+        super().build(input_shape)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Gather, then work on each position alone; every line keeps `(batch_size, length, embed_dim)`."""
+        gathered = self.attention(inputs, training=training)
+        gathered = self.attention_dropout(gathered, training=training)
+        gathered = self.attention_norm(inputs + gathered)
+        worked = self.contraction(self.expansion(gathered))  # through (batch_size, length, feed_forward_dim)
+        worked = self.feed_forward_dropout(worked, training=training)
+        return self.feed_forward_norm(gathered + worked)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the shape of the inputs."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return super().get_config() | {
+            "num_heads": self.num_heads,
+            "head_dim": self.head_dim,
+            "feed_forward_dim": self.feed_forward_dim,
+            "dropout": self.dropout,
+        }

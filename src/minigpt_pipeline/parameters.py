@@ -1,0 +1,185 @@
+"""One frozen, validated model for each `params:` entry of `conf/*/parameters_*.yml`.
+
+Kedro builds and checks every model before the first node runs, so that a wrong value, also one from
+`kedro run --params model.num_heads=3`, ends the run in a second and with the rule that it breaks.
+"""
+
+import math
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+"""A part of a whole, from 0 to 1."""
+
+
+class Parameters(BaseModel):
+    """What all parameter models have in common: they are frozen and refuse unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class IngestionParameters(Parameters):
+    """What is read from the archive of reviews."""
+
+    include_unlabelled: bool
+    """Also read `train/unsup`, reviews with neither label nor rating."""
+
+
+class ValidationParameters(Parameters):
+    """Bounds of the expectations on `raw_reviews`.
+
+    Lengths are in characters, shares are parts of the reviews of a batch, from 0 to 1.
+    """
+
+    min_reviews: Annotated[int, Field(ge=1)]
+    min_text_length: Annotated[int, Field(ge=1)]
+    max_text_length: Annotated[int, Field(ge=1)]
+    max_rejected_share: Share
+    """Critical: rows that break a rule are rejected one by one up to this share; above it the batch is refused."""
+    max_duplicate_share: Share
+    """Critical: later copies of a text that was seen before."""
+    min_positive_share: Share
+    max_positive_share: Share
+    max_non_ascii_share: Share
+    """Warning: reviews with at least one character outside ASCII."""
+    max_markup_share: Share
+    """Warning: reviews with a tag other than the line break `<br />`, which vectorization removes."""
+
+    @model_validator(mode="after")
+    def _bounds_are_ordered(self) -> Self:
+        for name in ("text_length", "positive_share"):
+            low, high = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
+            if low > high:
+                raise ValueError(
+                    f"min_{name}={low} is larger than max_{name}={high}: "
+                    "change one of them in conf/base/parameters_validation.yml"
+                )
+        return self
+
+
+class SplitParameters(Parameters):
+    """Shares of the films that train, that steer training, and that are read by `evaluation` alone."""
+
+    train: Share
+    validation: Share
+    test: Share
+
+    @model_validator(mode="after")
+    def _shares_sum_to_one(self) -> Self:
+        total = self.train + self.validation + self.test
+        if not math.isclose(total, 1.0, abs_tol=1e-9):
+            raise ValueError(
+                f"train={self.train}, validation={self.validation} and test={self.test} sum to "
+                f"{total:g}, not to 1: change them in conf/base/parameters_vectorization.yml"
+            )
+        return self
+
+
+class VectorizationParameters(Parameters):
+    """How reviews become token ids."""
+
+    vocabulary_size: Annotated[int, Field(ge=3)]
+    """Entries of the vocabulary, padding and `[UNK]` among them (`max_tokens` of `TextVectorization`)."""
+    min_words: Annotated[int, Field(ge=2)]
+    """Words that the training films must have between them; with fewer, vectorization stops."""
+    split: SplitParameters
+
+
+class ModelParameters(Parameters):
+    """Sizes of the miniature GPT; the vocabulary's size comes from the vocabulary."""
+
+    sequence_length: Annotated[int, Field(ge=2)]
+    """Context, in tokens."""
+    embed_dim: Annotated[int, Field(ge=1)]
+    num_heads: Annotated[int, Field(ge=1)]
+    head_dim: Annotated[int, Field(ge=1)] | None
+    """Width of one attention head; null means `embed_dim / num_heads`."""
+    feed_forward_dim: Annotated[int, Field(ge=1)]
+    num_blocks: Annotated[int, Field(ge=1)]
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Self:
+        if self.head_dim is None and self.embed_dim % self.num_heads:
+            raise ValueError(
+                f"embed_dim={self.embed_dim} is not divisible by num_heads={self.num_heads}: "
+                "change one of them, or set head_dim, in conf/base/parameters_training.yml"
+            )
+        return self
+
+
+class OptimizerParameters(Parameters):
+    """The optimizer and its learning rate."""
+
+    name: Literal["adam", "sgd"]
+    learning_rate: Annotated[float, Field(gt=0.0)]
+
+
+class SamplingParameters(Parameters):
+    """How the next word is chosen."""
+
+    temperature: Annotated[float, Field(ge=0.0)]
+    """Divides the logits; 0 always takes the most probable word."""
+    top_k: Annotated[int, Field(ge=1)] | None
+    """Only the k most probable words can be drawn; null means all of them."""
+    max_new_tokens: Annotated[int, Field(ge=1)]
+    stop_token: str | None
+    """A text ends early after this word; null means never."""
+
+
+class TrainingParameters(Parameters):
+    """The training loop. Whichever of the three limits is reached first ends it."""
+
+    seed: Annotated[int, Field(ge=0)]
+    batch_size: Annotated[int, Field(ge=1)]
+    """Sequences in one optimizer step."""
+    epochs: Annotated[int, Field(ge=1)]
+    max_steps: Annotated[int, Field(ge=1)] | None
+    max_minutes: Annotated[float, Field(gt=0.0)] | None
+    optimizer: OptimizerParameters
+    log_every_steps: Annotated[int, Field(ge=1)]
+    evaluate_every_steps: Annotated[int, Field(ge=1)] | None
+    """Steps between two looks at the `validation` films; null means at the end of each epoch only."""
+    sample_every_epochs: Annotated[int, Field(ge=1)]
+    """`TextGenerator` writes at the end of every n-th epoch."""
+
+
+class EvaluationParameters(Parameters):
+    """How the held-out loss is measured."""
+
+    batch_size: Annotated[int, Field(ge=1)]
+    known_source: Literal["synthetic_reviews"] | None
+    """The grammar that wrote the corpus, where there is one: its exact loss is reported beside the model's."""
+
+
+class GenerationParameters(Parameters):
+    """The texts that every run writes, so that runs can be compared prompt by prompt."""
+
+    prompts: Annotated[list[str], Field(min_length=1)]
+    seeds: Annotated[list[int], Field(min_length=1)]
+    """One text is written for each prompt and seed."""
+    sampling: SamplingParameters
+
+    @model_validator(mode="after")
+    def _prompts_are_not_blank(self) -> Self:
+        for position, prompt in enumerate(self.prompts):
+            if not prompt.strip():
+                raise ValueError(
+                    f"prompts[{position}]={prompt!r} is blank: a text needs a word to start from; "
+                    "see conf/base/parameters_generation.yml"
+                )
+        return self
+
+
+class ComputeSettings(Parameters):
+    """Where and how precisely the model computes; the `compute` entry of the catalog."""
+
+    device: Literal["auto", "cpu", "gpu"]
+    """`auto` takes a GPU where TensorFlow sees one; `gpu` without one is an error, never a silent CPU run."""
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
+    """Of the training step; evaluation and generation always compute in float32."""
+    memory_growth: bool
+    """Take GPU memory as it is needed instead of all of it at the start."""
+    deterministic: bool
+    """Only operations that give the same bits in every run (`enable_op_determinism`)."""

@@ -1,0 +1,23 @@
+"""The pipelines by the names that `kedro run --pipeline NAME` takes."""
+
+from kedro.pipeline import Pipeline
+
+from minigpt_pipeline.pipelines import evaluation, generation, ingestion, training, validation, vectorization
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Return each pipeline, and what is composed of them.
+
+    The imports are explicit: `find_pipelines` looks only for modules, and so knows no composed name.
+    """
+    stages = {
+        "ingestion": ingestion.create_pipeline(),
+        "validation": validation.create_pipeline(),
+        "vectorization": vectorization.create_pipeline(),
+        "training": training.create_pipeline(),
+        "evaluation": evaluation.create_pipeline(),
+        "generation": generation.create_pipeline(),
+    }
+    data = stages["ingestion"] + stages["validation"] + stages["vectorization"]
+    model = stages["training"] + stages["evaluation"] + stages["generation"]
+    return stages | {"data": data, "__default__": data + model}

@@ -1,0 +1,1 @@
+"""One package for each pipeline; they meet only in the catalog."""

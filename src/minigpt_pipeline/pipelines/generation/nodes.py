@@ -1,0 +1,94 @@
+"""Texts from a trained model, and pictures of how it came to them."""
+
+import textwrap
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from minigpt_pipeline.model.saved_model import TrainedModel
+from minigpt_pipeline.parameters import ComputeSettings, GenerationParameters
+
+TEXT_WIDTH = 110  # characters of a line in the picture of the samples
+MODEL_COLOUR, VALIDATION_COLOUR, NEUTRAL_COLOUR = "#4269d0", "#d1495b", "#6b7280"
+
+
+def generate_samples(
+    trained_model: TrainedModel, generation: GenerationParameters, compute: ComputeSettings
+) -> pd.DataFrame:
+    """Write one text for each prompt and seed, the same in every run, so that runs can be compared.
+
+    Args:
+        trained_model: The model and its vocabulary.
+        generation: Prompts, seeds, and how the next word is chosen.
+        compute: Where the model computes.
+
+    Returns:
+        One row a text: `epoch` (epochs that the model was trained for), `prompt`, `sample` (number of the text of this
+        prompt, from 0), `text` (prompt and continuation), `temperature`, `top_k` (Int64, null: all words), `seed`.
+    """
+    from minigpt_pipeline.model.compute import configure_compute
+    from minigpt_pipeline.model.generation import write_samples
+
+    configure_compute(compute)
+    rows = write_samples(trained_model, generation)
+    return pd.DataFrame(rows).astype({"top_k": "Int64"})
+
+
+def plot_samples(generated_samples: pd.DataFrame) -> Figure:
+    """Draw the generated texts as a page that can be read at a glance.
+
+    Args:
+        generated_samples: What `generate_samples` returns.
+    """
+    blocks = [
+        (row.prompt, textwrap.wrap(row.text, TEXT_WIDTH)) for row in generated_samples.itertuples(index=False)
+    ]
+    num_lines = sum(len(lines) + 1 for _, lines in blocks)
+    figure = Figure(figsize=(11, 0.6 + 0.22 * num_lines), layout="constrained")
+    axes = figure.subplots()
+    axes.set_axis_off()
+    axes.set_xlim(0, 1)
+    axes.set_ylim(num_lines, 0)
+    axes.set_title("Generated reviews", loc="left", fontweight="bold")
+    line = 0
+    for prompt, lines in blocks:
+        for number, content in enumerate(lines):
+            words = content.replace("$", r"\$")  # a bare `$` would start a formula
+            axes.text(0, line + 0.5, words, family="monospace", size=9, va="center")
+            if number == 0:
+                begins = words[: len(prompt)].replace("$", r"\$")
+                axes.text(0, line + 0.5, begins, family="monospace", size=9, va="center", color=MODEL_COLOUR)
+            line += 1
+        line += 1
+    return figure
+
+
+def plot_loss(training_history: pd.DataFrame) -> Figure:
+    """Draw the learning curve.
+
+    Args:
+        training_history: Columns `step`, `name` (`train/loss`, `val/loss`, ...) and `value`.
+    """
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for name, label, colour in (
+        ("train/loss", "training", MODEL_COLOUR),
+        ("val/loss", "validation films", VALIDATION_COLOUR),
+    ):
+        curve = training_history[training_history["name"] == name]
+        is_validation = name == "val/loss"
+        axes.plot(
+            curve["step"],
+            curve["value"],
+            color=colour,
+            label=label,
+            marker="o" if is_validation else None,
+            markersize=3,
+        )
+    axes.set_xlabel("optimizer step")
+    axes.set_ylabel("loss (nats per word)")
+    axes.set_title("Learning curve", loc="left", fontweight="bold")
+    axes.grid(color=NEUTRAL_COLOUR, alpha=0.2)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return figure

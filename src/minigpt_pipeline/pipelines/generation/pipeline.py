@@ -1,0 +1,21 @@
+"""Wiring of the `generation` pipeline."""
+
+from kedro.pipeline import Node, Pipeline
+
+from minigpt_pipeline.pipelines.generation.nodes import generate_samples, plot_loss, plot_samples
+
+
+def create_pipeline() -> Pipeline:
+    """`trained_model` to `generated_samples` and the plots."""
+    return Pipeline(
+        [
+            Node(
+                generate_samples,
+                inputs=["trained_model", "params:generation", "compute"],
+                outputs="generated_samples",
+                name="generate_samples",
+            ),
+            Node(plot_samples, inputs="generated_samples", outputs="samples_plot", name="plot_samples"),
+            Node(plot_loss, inputs="training_history", outputs="loss_plot", name="plot_loss"),
+        ]
+    )

@@ -1,0 +1,28 @@
+"""Wiring of the `training` pipeline."""
+
+from kedro.pipeline import Node, Pipeline
+
+from minigpt_pipeline.pipelines.training.nodes import train_model
+
+
+def create_pipeline() -> Pipeline:
+    """Token ids of `train` and `validation` to `trained_model`, with its learning curve and its speed."""
+    return Pipeline(
+        [
+            Node(
+                train_model,
+                inputs=[
+                    "train_token_ids",
+                    "validation_token_ids",
+                    "vocabulary",
+                    "params:model",
+                    "params:training",
+                    "params:generation",
+                    "compute",
+                    "training_log",
+                ],
+                outputs=["trained_model", "training_history", "training_speed"],
+                name="train_model",
+            )
+        ]
+    )

@@ -1,0 +1,28 @@
+"""Kedro's settings of this project."""
+
+import os
+
+from kedro.config import OmegaConfigLoader
+
+from minigpt_pipeline.tracking.hooks import TrackingHooks
+
+HOOKS = (TrackingHooks(),)
+
+# MLflow is ours to drive: a run here is a trained model, not a Kedro session (docs/adr/0002).
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow", "kedro-telemetry")
+
+
+def _environment_variable(name: str, default: str | None = None) -> str | None:
+    """Resolve `${environment:NAME,default}`; Kedro keeps `oc.env` for credentials."""
+    return os.environ.get(name) or default
+
+
+CONFIG_LOADER_CLASS = OmegaConfigLoader
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    "config_patterns": {"mlflow": ["mlflow*"]},
+    "custom_resolvers": {"environment": _environment_variable},
+    # An environment names only the values in which it differs.
+    "merge_strategy": {"parameters": "soft", "globals": "soft", "mlflow": "soft"},
+}

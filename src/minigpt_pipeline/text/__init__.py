@@ -1,0 +1,1 @@
+"""Plain text and tokens: no Kedro, no Keras, no MLflow."""

@@ -1,0 +1,40 @@
+"""Which films train the model and which only measure it."""
+
+import hashlib
+from typing import Literal
+
+import pandas as pd
+
+from minigpt_pipeline.parameters import SplitParameters
+
+Part = Literal["train", "validation", "test"]
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+
+
+def assign_part(film: str, shares: SplitParameters) -> Part:
+    """Send a film to its part, for ever: the answer depends on nothing but the film and the shares.
+
+    Args:
+        film: The film's id; of a review without one, its text.
+        shares: Parts of the unit interval; the film's hash, SHA-256 read as a fraction, falls into one of them.
+    """
+    digest = hashlib.sha256(film.encode()).digest()
+    position = int.from_bytes(digest[:8], "big") / 2**64  # [0, 1)
+    if position < shares.train:
+        return "train"
+    return "validation" if position < shares.train + shares.validation else "test"
+
+
+def assign_parts(reviews: pd.DataFrame, shares: SplitParameters) -> pd.Series:
+    """Send each review to the part of its film.
+
+    Args:
+        reviews: Columns `movie_id` (null where the film is not known) and `text`.
+        shares: Shares of the films.
+
+    Returns:
+        str, (num_reviews,): `train`, `validation` or `test`.
+    """
+    films = reviews["movie_id"].fillna(reviews["text"])
+    part_of_film = {film: assign_part(film, shares) for film in films.unique()}
+    return films.map(part_of_film)

@@ -1,0 +1,5 @@
+"""Everything that the project tells MLflow; no other room but `serving` imports it."""
+
+from minigpt_pipeline.tracking.training_log import TrainingLogDataset
+
+__all__ = ["TrainingLogDataset"]

@@ -1,0 +1,52 @@
+"""Saved datasets in MLflow, as `metadata.mlflow` of their catalog entries says.
+
+`log_as: metrics` takes a mapping of names to numbers, `artifact` the file or folder (`folder`: where in the run),
+`table` the rows of generated texts, `model` the trained model, `parameters` settings, and `dataset` the data that a
+model was trained or measured on.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from kedro.io import AbstractDataset
+from mlflow.data.dataset_source_registry import resolve_dataset_source
+from mlflow.data.meta_dataset import MetaDataset
+
+from minigpt_pipeline.tracking.model_logging import log_model
+from minigpt_pipeline.tracking.training_log import append_samples
+
+DIGEST_LENGTH = 16
+"""Of a file's SHA-256, in hexadecimal digits; MLflow allows 36."""
+
+
+def log_dataset(dataset: AbstractDataset[Any, Any]) -> None:
+    """Log a dataset that has been saved to the open run."""
+    settings = (getattr(dataset, "metadata", None) or {}).get("mlflow", {})
+    path = Path(dataset.filepath)
+    match settings.get("log_as"):
+        case "metrics":
+            mlflow.log_metrics(dataset.load())
+        case "artifact" if path.is_dir():
+            mlflow.log_artifacts(str(path), f"{settings['folder']}/{path.name}")
+        case "artifact":
+            mlflow.log_artifact(str(path), settings["folder"])
+        case "table":
+            append_samples(dataset.load().to_dict(orient="records"))
+        case "model":
+            trained_model = dataset.load()
+            mlflow.set_tags({name: str(value) for name, value in trained_model.metadata.items()})
+            log_model(path)
+
+
+def log_input(name: str, dataset: AbstractDataset[Any, Any]) -> None:
+    """Name the data that a model is trained or measured on in the open run, by its digest."""
+    path = Path(dataset.filepath)
+    context = dataset.metadata["mlflow"]["context"]
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]
+    source = resolve_dataset_source(str(path))
+    mlflow.log_input(MetaDataset(source, name=name, digest=digest), context=context)
+    if context == "training":
+        mlflow.set_tag("data_digest", digest)

@@ -1,0 +1,72 @@
+"""Kedro's hooks, through which MLflow learns of a run; nodes know nothing of it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+if TYPE_CHECKING:
+    from minigpt_pipeline.tracking.session import TrackedSession
+
+
+class TrackingHooks:
+    """Opens, fills and ends the MLflow run of a `kedro run`."""
+
+    _context: KedroContext
+    _session: "TrackedSession"
+    _store: str
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Keep the configuration for the run to come."""
+        self._context = context
+
+    @hook_impl
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
+        """Open the run; where the store does not answer, nothing has been computed yet."""
+        # MLflow takes a second to import, and `kedro registry list` needs none of it.
+        from minigpt_pipeline.tracking.session import SessionInfo, TrackedSession
+        from minigpt_pipeline.tracking.store import TrackingSettings, connect
+
+        settings = TrackingSettings(**self._context.config_loader["mlflow"])
+        project_path = Path(self._context.project_path)
+        self._store = connect(settings, project_path)
+        names = run_params["pipeline_names"] or ["__default__"]
+        info = SessionInfo(self._context.env or "local", "+".join(names), project_path)
+        self._session = TrackedSession(info, pipeline, catalog, settings.system_metrics)
+
+    @hook_impl
+    def before_node_run(self, node: Node, inputs: dict[str, Any]) -> None:
+        """Log the parameters of the node."""
+        self._session.before_node(node, inputs)
+
+    @hook_impl
+    def after_dataset_loaded(self, dataset_name: str) -> None:
+        """Log the data that a model is trained or measured on."""
+        self._session.after_load(dataset_name)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str) -> None:
+        """Write the lineage of the dataset, and log it where the catalog says so."""
+        self._session.after_save(dataset_name)
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """End the run and say what came of it."""
+        from minigpt_pipeline.tracking.run_summary import print_summary
+
+        run_id = self._session.run_id
+        self._session.end("FINISHED")
+        print_summary(pipeline, catalog, run_id, self._store)
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Mark the run as failed; what it has logged stays."""
+        if hasattr(self, "_session"):
+            self._session.end("FAILED")

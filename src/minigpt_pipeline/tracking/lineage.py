@@ -1,0 +1,47 @@
+"""Where a saved dataset comes from, in a small file beside it.
+
+It is kept apart from the content, so that equal runs write equal content.
+"""
+
+import secrets
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from minigpt_pipeline.datasets.json_dataset import JsonDataset
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What is handed on from dataset to dataset.
+
+    Args:
+        cycle: Names the ingestion that everything made from it carries on; later cycles sort behind earlier ones.
+        run_id: The MLflow run of the model that the dataset holds or was made with; None for data.
+        parameters: Every parameter that had a part in it, flattened: `vectorization.vocabulary_size` and its value.
+    """
+
+    cycle: str
+    run_id: str | None = None
+    parameters: dict[str, str] = field(default_factory=dict)
+
+
+def new_cycle() -> str:
+    """Return the name of a new cycle, `20261123T201500Z-1f3a`."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+def lineage_path(filepath: Path) -> Path:
+    """Return where the lineage of a file or folder lies."""
+    return filepath.with_name(f"{filepath.name}.lineage.json")
+
+
+def write_lineage(filepath: Path, lineage: Lineage) -> None:
+    """Write the lineage of a dataset beside it."""
+    JsonDataset(filepath=str(lineage_path(filepath))).save(asdict(lineage))
+
+
+def read_lineage(filepath: Path) -> Lineage | None:
+    """Return the lineage of a dataset; None where it has none, as a file that somebody put there by hand."""
+    dataset = JsonDataset(filepath=str(lineage_path(filepath)))
+    return Lineage(**dataset.load()) if dataset.exists() and filepath.exists() else None

@@ -1,0 +1,58 @@
+"""What a person wants to know when `kedro run` has ended."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+NUM_TEXTS = 5
+
+
+def print_summary(pipeline: Pipeline, catalog: DataCatalog, run_id: str, store: str) -> None:
+    """Print the held-out loss, texts for the first prompt, and where the run is.
+
+    Args:
+        pipeline: What has run; only what it saved is shown.
+        catalog: Where it was saved.
+        run_id: The MLflow run.
+        store: The MLflow store's address.
+    """
+    console = Console(highlight=False)
+    saved = pipeline.all_outputs()
+    if "evaluation_metrics" in saved:
+        console.print(metrics_table(catalog.load("evaluation_metrics")))
+    if "generated_samples" in saved:
+        console.print(texts_panel(catalog.load("generated_samples")))
+    console.print(
+        f"[bold]MLflow[/bold]  run {run_id} in {escape(store)}: [bold]make ui[/bold] shows it", soft_wrap=True
+    )
+
+
+def metrics_table(metrics: Mapping[str, float]) -> Table:
+    """Lay out the figures of `evaluation_metrics`."""
+    table = Table(
+        title="Reviews of films that the model has never seen", title_justify="left", show_header=False
+    )
+    table.add_row("held-out loss", f"{metrics['test/loss']:.4f} nats a word")
+    if "test/source_loss" in metrics:
+        table.add_row(
+            "the corpus's known entropy", f"{metrics['test/source_loss']:.4f} nats a word, on the same words"
+        )
+        table.add_row("excess over it", f"{metrics['test/excess_loss']:.4f} nats a word")
+    table.add_row("perplexity", f"{metrics['test/perplexity']:.2f}")
+    table.add_row("share of [UNK]".replace("[", r"\["), f"{metrics['test/unk_rate']:.2%}")
+    return table
+
+
+def texts_panel(samples: pd.DataFrame) -> Panel:
+    """Lay out the first texts of the first prompt."""
+    prompt = samples["prompt"].iloc[0]
+    texts: list[Any] = samples.loc[samples["prompt"] == prompt, "text"].head(NUM_TEXTS).tolist()
+    lines = [f"{number}) {escape(text)}" for number, text in enumerate(texts, start=1)]
+    return Panel("\n".join(lines), title=f"Texts for «{escape(prompt)}»", title_align="left")

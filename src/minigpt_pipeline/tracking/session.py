@@ -1,0 +1,177 @@
+"""One `kedro run` as MLflow sees it.
+
+One trained model is one run: a session that trains opens it, one that starts from a trained model goes on with that
+model's run, and one that only makes data has a run of its own. See docs/adr/0002.
+"""
+
+import atexit
+import logging
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from kedro.io import AbstractDataset, DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+from mlflow.exceptions import MlflowException
+
+from minigpt_pipeline.tracking.dataset_logging import log_dataset, log_input
+from minigpt_pipeline.tracking.lineage import Lineage, new_cycle, read_lineage, write_lineage
+from minigpt_pipeline.tracking.parameter_logging import flatten_parameters, log_parameters
+from minigpt_pipeline.tracking.store import TrackingStoreError
+
+logger = logging.getLogger(__name__)
+
+TRAINED_MODEL = "trained_model"
+
+
+@dataclass(frozen=True)
+class SessionInfo:
+    """What the tags of a run say about the session that opened it."""
+
+    environment: str
+    pipeline_name: str
+    project_path: Path
+
+
+class TrackedSession:
+    """The open MLflow run of a `kedro run`, and the lineage of all that it loads and saves.
+
+    Args:
+        info: Environment, pipeline and project of the session.
+        pipeline: What will run.
+        catalog: Where its datasets lie.
+        system_metrics: Log CPU, memory and GPU while a model is trained.
+
+    Raises:
+        TrackingStoreError: If the session starts from a trained model whose run is not in the store.
+    """
+
+    def __init__(
+        self, info: SessionInfo, pipeline: Pipeline, catalog: DataCatalog, system_metrics: bool
+    ) -> None:
+        """Open the run."""
+        self._catalog = catalog
+        self._lineages = self._read_lineages(pipeline.inputs())
+        self._trains = TRAINED_MODEL in pipeline.all_outputs()
+        model = self._lineages.get(TRAINED_MODEL)
+        self.cycle = model.cycle if model else self._newest_cycle()
+        if model:
+            self._resume(model.run_id)
+        else:
+            name = f"{info.pipeline_name} {info.environment}"
+            mlflow.start_run(run_name=name, log_system_metrics=system_metrics and self._trains)
+            mlflow.set_tags(self._tags(info))
+        # A session that is interrupted never reaches the hooks that end its run.
+        atexit.register(self.end, "KILLED")
+        self._log_what_earlier_pipelines_saved(pipeline)
+
+    @property
+    def run_id(self) -> str:
+        """The id of the open run."""
+        run = mlflow.active_run()
+        if run is None:
+            raise RuntimeError("The MLflow run of this session has ended")
+        return str(run.info.run_id)
+
+    def _read_lineages(self, names: Iterable[str]) -> dict[str, Lineage]:
+        lineages = {name: read_lineage(path) for name in names if (path := self._filepath(name))}
+        return {name: lineage for name, lineage in lineages.items() if lineage}
+
+    def _newest_cycle(self) -> str:
+        return max((lineage.cycle for lineage in self._lineages.values()), default=None) or new_cycle()
+
+    def _resume(self, run_id: str | None) -> None:
+        path = self._filepath(TRAINED_MODEL)
+        try:
+            mlflow.start_run(run_id=run_id)
+        except MlflowException as error:
+            raise TrackingStoreError(
+                f"The run {run_id}, in which {path} was trained, can't be continued in the store "
+                f"{mlflow.get_tracking_uri()} ({str(error).splitlines()[0]}): set MLFLOW_TRACKING_URI to the store it was trained with, or train again"
+            ) from error
+
+    def _tags(self, info: SessionInfo) -> dict[str, str]:
+        return {
+            "cycle": self.cycle,
+            "environment": info.environment,
+            "pipeline": info.pipeline_name,
+            "git_commit": _describe_commit(info.project_path),
+        }
+
+    def _log_what_earlier_pipelines_saved(self, pipeline: Pipeline) -> None:
+        """Give a model's run the reports of its cycle's data also where the data was made by an earlier session."""
+        if not self._trains:
+            return
+        saved_now = pipeline.all_outputs()
+        for name in sorted(set(self._catalog.keys()) - saved_now):
+            path = self._filepath(name)
+            lineage = read_lineage(path) if path and _log_as(self._catalog[name]) == "artifact" else None
+            if lineage and lineage.cycle == self.cycle and lineage.run_id is None:
+                log_dataset(self._dataset(name))
+
+    def before_node(self, node: Node, inputs: dict[str, Any]) -> None:
+        """Log the parameters that a node takes, and those that made its inputs."""
+        parameters = self._parameters_of(inputs)
+        log_parameters(parameters)
+        knows_model = TRAINED_MODEL in node.outputs or any(
+            lineage.run_id for name in node.inputs if (lineage := self._lineages.get(name))
+        )
+        self._lineage_of_outputs = Lineage(self.cycle, self.run_id if knows_model else None, parameters)
+
+    def _parameters_of(self, inputs: dict[str, Any]) -> dict[str, str]:
+        parameters: dict[str, str] = {}
+        for name, value in inputs.items():
+            if name.startswith("params:"):
+                parameters |= flatten_parameters(name.removeprefix("params:"), value)
+            elif _log_as(self._catalog.get(name)) == "parameters":
+                parameters |= flatten_parameters(name, value)
+            elif lineage := self._lineages.get(name):
+                parameters |= lineage.parameters
+        return parameters
+
+    def after_load(self, name: str) -> None:
+        """Log which data a model is trained or evaluated on."""
+        if _log_as(self._catalog.get(name)) == "dataset" and (
+            self._trains or TRAINED_MODEL in self._lineages
+        ):
+            log_input(name, self._dataset(name))
+
+    def after_save(self, name: str) -> None:
+        """Write the lineage of what a node has made, and log what the catalog says is for MLflow."""
+        self._lineages[name] = self._lineage_of_outputs
+        if path := self._filepath(name):
+            write_lineage(path, self._lineage_of_outputs)
+            log_dataset(self._dataset(name))
+
+    def end(self, status: str) -> None:
+        """End the run; a second call does nothing."""
+        atexit.unregister(self.end)
+        if mlflow.active_run() is not None:
+            mlflow.end_run(status)
+
+    def _dataset(self, name: str) -> AbstractDataset[Any, Any]:
+        dataset = self._catalog.get(name)
+        if dataset is None:
+            raise KeyError(f"{name!r} is not in the catalog")
+        return dataset
+
+    def _filepath(self, name: str) -> Path | None:
+        path = getattr(self._catalog.get(name), "filepath", None)
+        return Path(path) if path else None
+
+
+def _log_as(dataset: object) -> str | None:
+    metadata = getattr(dataset, "metadata", None) or {}
+    log_as: str | None = metadata.get("mlflow", {}).get("log_as")
+    return log_as
+
+
+def _describe_commit(project_path: Path) -> str:
+    """Return the commit of the project, `-dirty` where files differ from it; `unknown` outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    described = subprocess.run(command, cwd=project_path, capture_output=True, text=True, check=False)
+    return described.stdout.strip() or "unknown"

@@ -1,0 +1,88 @@
+"""The MLflow store of the project."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy.exc import SQLAlchemyError
+
+_RELATIVE_SQLITE = re.compile(r"sqlite:///(?!/)(?P<path>.+)")
+_PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^@]*@")
+
+
+class TrackingStoreError(RuntimeError):
+    """The store can't be reached, or does not hold what it should."""
+
+
+class TrackingSettings(BaseModel):
+    """`conf/*/mlflow.yml`, checked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tracking_uri: str
+    artifact_location: str
+    experiment: str
+    system_metrics: bool
+    system_metrics_interval: float
+
+
+def connect(settings: TrackingSettings, project_path: Path) -> str:
+    """Make the configured store and experiment those of this process.
+
+    Args:
+        settings: Which store, and which experiment in it.
+        project_path: Where relative paths start.
+
+    Returns:
+        The store's address, without a password.
+
+    Raises:
+        TrackingStoreError: If the store does not answer.
+    """
+    uri = absolute_uri(settings.tracking_uri, project_path)
+    shown = _PASSWORD.sub(r"\1:***@", uri)
+    mlflow.set_tracking_uri(uri)
+    try:
+        with _quick_answers():
+            experiment = mlflow.get_experiment_by_name(settings.experiment)
+            if experiment is None:
+                is_local = uri.startswith("sqlite:")
+                location = (project_path / settings.artifact_location).as_uri() if is_local else None
+                mlflow.create_experiment(settings.experiment, artifact_location=location)
+        mlflow.set_experiment(settings.experiment)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        reason = _PASSWORD.sub(r"\1:***@", str(error).splitlines()[0])
+        raise TrackingStoreError(
+            f"The MLflow store {shown} can't be used ({reason}): start its server, "
+            "or unset MLFLOW_TRACKING_URI to log to mlflow.db in the project"
+        ) from error
+    if settings.system_metrics:
+        mlflow.set_system_metrics_sampling_interval(settings.system_metrics_interval)
+    return shown
+
+
+def absolute_uri(uri: str, project_path: Path) -> str:
+    """Let a relative SQLite path start at the project instead of the working directory."""
+    match = _RELATIVE_SQLITE.fullmatch(uri)
+    return f"sqlite:///{project_path / match['path']}" if match else uri
+
+
+@contextmanager
+def _quick_answers() -> Iterator[None]:
+    """Ask once and for seconds instead of MLflow's default of minutes: a user waits for the answer."""
+    patience = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+    before = {name: os.environ.get(name) for name in patience}
+    os.environ.update(patience)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,84 @@
+"""Live logging: the catalog entry `training_log` hands the training node a sink that writes to MLflow."""
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from kedro.io import AbstractDataset, DatasetError
+
+SAMPLES_FILE = "samples/generated.json"
+"""Artifact of a run: a table with one row a generated text."""
+
+
+class MlflowTrainingLog:
+    """Writes to the MLflow run that is open."""
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        """Log metrics at an optimizer step."""
+        import mlflow
+
+        mlflow.log_metrics(metrics, step=step)
+
+    def log_samples(self, samples: Sequence[dict[str, Any]]) -> None:
+        """Append generated texts to the run's table."""
+        append_samples(samples)
+
+
+class TrainingLogDataset(AbstractDataset[NoReturn, MlflowTrainingLog]):
+    """The sink of the run that `tracking.hooks` has opened; in tests a list stands in for it.
+
+    Args:
+        metadata: For Kedro-Viz.
+    """
+
+    def __init__(self, *, metadata: dict[str, Any] | None = None) -> None:
+        """Keep the metadata."""
+        self.metadata = metadata
+
+    def load(self) -> MlflowTrainingLog:
+        """Return the sink.
+
+        Raises:
+            DatasetError: If no run is open.
+        """
+        import mlflow
+
+        if mlflow.active_run() is None:
+            raise DatasetError(
+                "No MLflow run is open: `training_log` can only be loaded inside a `kedro run`"
+            )
+        return MlflowTrainingLog()
+
+    def save(self, data: NoReturn) -> None:
+        """Refuse: the log is written through its sink."""
+        raise DatasetError("`training_log` can't be saved: nodes write through the sink that it loads")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"samples": SAMPLES_FILE}
+
+
+def append_samples(samples: Sequence[dict[str, Any]]) -> None:
+    """Append rows to the open run's table of generated texts, but for rows that it has already.
+
+    A pipeline that is started again writes the same texts again: same seed, same text.
+    """
+    import mlflow
+    import pandas as pd
+
+    run_id = _active_run_id()
+    new = pd.DataFrame(list(samples))
+    if SAMPLES_FILE in {file.path for file in mlflow.MlflowClient().list_artifacts(run_id, "samples")}:
+        logged = mlflow.artifacts.load_dict(mlflow.get_run(run_id).info.artifact_uri + "/" + SAMPLES_FILE)
+        known = {tuple(row) for row in logged["data"]} if logged["columns"] == list(new.columns) else set()
+        rows = new.astype(object).where(new.notna(), None).itertuples(index=False, name=None)
+        new = new[[row not in known for row in rows]]
+    if len(new):
+        mlflow.log_table(new, artifact_file=SAMPLES_FILE, run_id=run_id)
+
+
+def _active_run_id() -> str:
+    import mlflow
+
+    run = mlflow.active_run()
+    if run is None:
+        raise RuntimeError("No MLflow run is open")
+    return str(run.info.run_id)

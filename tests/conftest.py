@@ -1,0 +1,65 @@
+"""Reviews written by hand, and the environment that every test shares."""
+
+import io
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+os.environ["DO_NOT_TRACK"] = "true"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+PROJECT = Path(__file__).parents[1]
+
+TEXTS = (
+    "A fine film.<br /><br />Don't miss it!",
+    "The plot is thin, but the cast carries it.",
+    "I laughed, I cried; 10/10.",
+    "Slow, dull and far too long.",
+    "The best scene comes last.",
+    "Nobody in it can act, and the music is loud.",
+)
+
+
+@pytest.fixture
+def reviews() -> pd.DataFrame:
+    """Six reviews of three films, as `text.imdb.parse_reviews` gives them."""
+    labels = ["neg", "neg", "neg", "pos", "pos", "pos"]
+    return pd.DataFrame(
+        {
+            "review_id": [f"train/{label}/{number}" for number, label in enumerate(labels)],
+            "split": "train",
+            "label": labels,
+            "rating": pd.array([1, 2, 3, 8, 9, 10], dtype="Int8"),
+            "movie_id": ["tt0000001", "tt0000002", "tt0000003"] * 2,
+            "text": [TEXTS[3], TEXTS[5], TEXTS[1], TEXTS[0], TEXTS[4], TEXTS[2]],
+        }
+    ).astype(dict.fromkeys(("review_id", "split", "label", "movie_id", "text"), "str"))
+
+
+@pytest.fixture
+def make_archive(tmp_path: Path) -> Callable[[dict[str, bytes]], Path]:
+    """Write a small `.tar.gz` of the given files."""
+
+    def make(files: dict[str, bytes], name: str = "reviews.tar.gz") -> Path:
+        path = tmp_path / name
+        with tarfile.open(path, "w:gz") as archive:
+            for file, content in files.items():
+                member = tarfile.TarInfo(file)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def imdb_archive() -> Path:
+    """The real reviews, where they are: they are no part of the repository."""
+    for candidate in (os.environ.get("MINIGPT_IMDB_ARCHIVE"), PROJECT / "data/01_raw/aclImdb_v1.tar.gz"):
+        if candidate and Path(candidate).is_file():
+            return Path(candidate)
+    pytest.skip("the real reviews are absent: MINIGPT_IMDB_ARCHIVE is not set, data/01_raw/aclImdb_v1.tar.gz is not there")

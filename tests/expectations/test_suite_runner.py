@@ -1,0 +1,79 @@
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from minigpt_pipeline.expectations.suite_runner import run_suite, to_outcome
+
+SLOW_PACKAGES = """
+import sys
+import pandas as pd
+from minigpt_pipeline.expectations.clean_reviews import CleanReviewsValidator
+from minigpt_pipeline.pipelines.validation import create_pipeline
+create_pipeline()
+assert "great_expectations" not in sys.modules, "great_expectations is loaded before it is used"
+from minigpt_pipeline.expectations.suite_runner import run_suite
+import great_expectations as gx
+import great_expectations.expectations as gxe
+suite = gx.ExpectationSuite(
+    name="any", expectations=[gxe.ExpectColumnValuesToNotBeNull(column="a", meta={"name": "a_is_there"})]
+)
+run_suite(suite, pd.DataFrame({"a": [1, None]}))
+print(sorted({"tensorflow", "keras", "mlflow"} & set(sys.modules)))
+"""
+
+
+@pytest.fixture
+def outcomes() -> dict:
+    """Of three rules on 500 numbers, of which every second one is missing and 249 are above zero."""
+    import great_expectations as gx
+    import great_expectations.expectations as gxe
+
+    numbers = pd.DataFrame({"number": [None if position % 2 else float(position) for position in range(500)]})
+    rules = [
+        gxe.ExpectColumnValuesToBeBetween(
+            column="number",
+            max_value=0,
+            mostly=0.25,
+            severity="warning",
+            description="Zero.",
+            meta={"name": "zero"},
+        ),
+        gxe.ExpectColumnMeanToBeBetween(column="number", min_value=0, max_value=9, meta={"name": "mean"}),
+        gxe.ExpectColumnMeanToBeBetween(column="letter", min_value=0, meta={"name": "absent"}),
+    ]
+    suite = gx.ExpectationSuite(name="numbers", expectations=rules)
+    results = run_suite(suite, numbers).results
+    assert [one.expectation_config.meta["name"] for one in results] == ["zero", "mean", "absent"]
+    return {outcome.name: outcome for outcome in map(to_outcome, results)}
+
+
+def test_run_suite_finds_every_failing_row(outcomes: dict) -> None:
+    assert outcomes["zero"].failing_rows == tuple(range(2, 500, 2))
+    assert outcomes["zero"].failing_share == pytest.approx(249 / 250)
+
+
+def test_to_outcome_takes_over_the_rule_and_its_bounds(outcomes: dict) -> None:
+    zero, mean = outcomes["zero"], outcomes["mean"]
+    assert (zero.description, zero.severity, zero.columns, zero.success) == (
+        "Zero.",
+        "warning",
+        ("number",),
+        False,
+    )
+    assert zero.bounds == {"max_value": 0, "max_failing_share": 0.75}
+    assert (mean.severity, mean.observed, mean.failing_share) == ("critical", 249.0, None)
+
+
+def test_to_outcome_says_why_a_rule_could_not_be_evaluated(outcomes: dict) -> None:
+    assert "letter" in outcomes["absent"].error
+    assert outcomes["absent"].refuses_batch
+    assert outcomes["mean"].error is None
+
+
+def test_validation_loads_no_library_that_it_does_not_need() -> None:
+    done = subprocess.run([sys.executable, "-c", SLOW_PACKAGES], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+    assert done.stderr == ""

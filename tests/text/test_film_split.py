@@ -1,0 +1,38 @@
+import pandas as pd
+import pytest
+
+from minigpt_pipeline.parameters import SplitParameters
+from minigpt_pipeline.text.film_split import assign_part, assign_parts
+
+SHARES = SplitParameters(train=0.9, validation=0.05, test=0.05)
+
+
+def test_assign_part_gives_each_part_its_share() -> None:
+    parts = pd.Series([assign_part(f"tt{number:07}", SHARES) for number in range(20_000)])
+
+    shares = parts.value_counts(normalize=True)
+
+    assert shares["train"] == pytest.approx(0.9, abs=0.01)
+    assert shares["validation"] == pytest.approx(0.05, abs=0.005)
+    assert shares["test"] == pytest.approx(0.05, abs=0.005)
+
+
+@pytest.mark.parametrize(("film", "part"), [("tt0064354", "train"), ("tt0000004", "validation"), ("tt0000019", "test")])
+def test_assign_part_never_moves_a_film(film: str, part: str) -> None:
+    assert assign_part(film, SHARES) == part
+
+
+def test_assign_parts_keeps_a_film_together(reviews: pd.DataFrame) -> None:
+    even = SplitParameters(train=0.4, validation=0.3, test=0.3)
+
+    parts = assign_parts(reviews, even)
+
+    assert parts.groupby(reviews["movie_id"]).nunique().eq(1).all()
+
+
+def test_assign_parts_takes_the_text_where_there_is_no_film(reviews: pd.DataFrame) -> None:
+    without_films = reviews.assign(movie_id=pd.Series([None] * len(reviews), dtype="str"))
+
+    parts = assign_parts(without_films, SHARES)
+
+    assert parts.tolist() == [assign_part(text, SHARES) for text in reviews["text"]]

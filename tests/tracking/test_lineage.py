@@ -1,0 +1,32 @@
+from pathlib import Path
+
+from minigpt_pipeline.tracking.lineage import Lineage, new_cycle, read_lineage, write_lineage
+
+
+def test_lineage_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.parquet"
+    path.touch()
+    lineage = Lineage("20261123T201500Z-1f3a", "run", {"model.embed_dim": "256"})
+
+    write_lineage(path, lineage)
+
+    assert read_lineage(path) == lineage
+
+
+def test_a_file_without_lineage_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.parquet"
+    path.touch()
+
+    assert read_lineage(path) is None
+
+
+def test_lineage_without_its_file_counts_for_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.parquet"
+
+    write_lineage(path, Lineage("cycle"))
+
+    assert read_lineage(path) is None
+
+
+def test_new_cycles_differ() -> None:
+    assert len({new_cycle() for _ in range(20)}) == 20

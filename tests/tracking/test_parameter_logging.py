@@ -1,0 +1,51 @@
+import mlflow
+import pytest
+
+from minigpt_pipeline.parameters import SplitParameters, VectorizationParameters
+from minigpt_pipeline.tracking.parameter_logging import flatten_parameters, log_parameters
+
+VECTORIZATION = VectorizationParameters(
+    vocabulary_size=50, min_words=2, split=SplitParameters(train=0.5, validation=0.25, test=0.25)
+)
+
+
+def test_flatten_parameters_gives_one_entry_a_field() -> None:
+    assert flatten_parameters("vectorization", VECTORIZATION) == {
+        "vectorization.vocabulary_size": "50",
+        "vectorization.min_words": "2",
+        "vectorization.split.train": "0.5",
+        "vectorization.split.validation": "0.25",
+        "vectorization.split.test": "0.25",
+    }
+
+
+def test_flatten_parameters_writes_what_yaml_knows() -> None:
+    values = {"prompts": ["a", "b"], "stop_token": None, "include": False, "device": "cpu"}
+
+    assert flatten_parameters("x", values) == {
+        "x.prompts": '["a", "b"]',
+        "x.stop_token": "null",
+        "x.include": "false",
+        "x.device": "cpu",
+    }
+
+
+def test_flatten_parameters_keeps_within_what_mlflow_takes() -> None:
+    assert len(flatten_parameters("prompts", ["word"] * 5000)["prompts"]) == 6000
+
+
+def test_log_parameters_logs_them_once(run_id: str) -> None:
+    log_parameters({"model.embed_dim": "256"})
+    log_parameters({"model.embed_dim": "256", "model.num_heads": "2"})
+
+    assert mlflow.get_run(run_id).data.params == {"model.embed_dim": "256", "model.num_heads": "2"}
+
+
+def test_log_parameters_keeps_the_first_value_and_tells_the_last(run_id: str, caplog: pytest.LogCaptureFixture) -> None:
+    log_parameters({"generation.sampling.temperature": "1.0"})
+    log_parameters({"generation.sampling.temperature": "0.5"})
+
+    run = mlflow.get_run(run_id).data
+    assert run.params == {"generation.sampling.temperature": "1.0"}
+    assert run.tags["last.generation.sampling.temperature"] == "0.5"
+    assert "keeps it" in caplog.text

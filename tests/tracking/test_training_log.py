@@ -1,0 +1,47 @@
+import json
+from pathlib import Path
+
+import mlflow
+import pytest
+from kedro.io import DatasetError
+
+from minigpt_pipeline.tracking import TrainingLogDataset
+from minigpt_pipeline.tracking.training_log import append_samples
+
+ROW = {"epoch": 1, "prompt": "a", "sample": 0, "text": "a b", "temperature": 1.0, "top_k": 10, "seed": 0}
+
+
+def read_rows(artifacts: Path) -> list[list[object]]:
+    return json.loads((artifacts / "samples/generated.json").read_text())["data"]
+
+
+def test_metrics_are_logged_with_their_step(run_id: str) -> None:
+    log = TrainingLogDataset().load()
+
+    log.log(10, {"train/loss": 5.0})
+    log.log(20, {"train/loss": 4.0})
+
+    history = mlflow.MlflowClient().get_metric_history(run_id, "train/loss")
+    assert [(metric.step, metric.value) for metric in history] == [(10, 5.0), (20, 4.0)]
+
+
+def test_samples_are_appended(run_id: str, artifacts: Path) -> None:
+    log = TrainingLogDataset().load()
+
+    log.log_samples([ROW])
+    log.log_samples([ROW | {"epoch": 2}])
+
+    assert [row[0] for row in read_rows(artifacts)] == [1, 2]
+
+
+@pytest.mark.parametrize("top_k", [10, None])
+def test_samples_that_are_there_are_not_appended_again(run_id: str, artifacts: Path, top_k: int | None) -> None:
+    append_samples([ROW | {"top_k": top_k}])
+    append_samples([ROW | {"top_k": top_k}, ROW | {"seed": 1, "top_k": top_k}])
+
+    assert [row[-1] for row in read_rows(artifacts)] == [0, 1]
+
+
+def test_load_needs_an_open_run(store: str) -> None:
+    with pytest.raises(DatasetError, match="No MLflow run is open"):
+        TrainingLogDataset().load()
