@@ -17,4 +17,4 @@ def test_a_wrong_value_is_refused_with_its_name() -> None:
 
 def test_save_is_refused() -> None:
     with pytest.raises(DatasetError, match="settings stand in conf"):
-        ComputeDataset(**SETTINGS).save(None)  # type: ignore[arg-type]
+        ComputeDataset(**SETTINGS).save("anything")  # type: ignore[arg-type]

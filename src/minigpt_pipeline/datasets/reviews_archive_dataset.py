@@ -1,12 +1,16 @@
 """The archive of reviews: found on this machine or downloaded, and read as a stream."""
 
+import gzip
 import hashlib
 import logging
+import os
+import sys
 import tarfile
 import zlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, cast
+from typing import Any, BinaryIO, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
 from tqdm import tqdm
@@ -17,6 +21,10 @@ logger = logging.getLogger(__name__)
 
 DOWNLOAD_TIMEOUT_SECONDS = 60
 DOWNLOAD_RETRIES = 3
+
+GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, section 2.3.1
+END_OF_ARCHIVE_SIZE = 1024  # bytes: two blocks of zeros, POSIX pax interchange format
+CHUNK_SIZE = 1 << 20
 
 
 class ReviewsArchiveDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
@@ -105,10 +113,8 @@ class ReviewsArchiveDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
             urls={self.filepath.name: url},
             retry_if_failed=DOWNLOAD_RETRIES,
         )
-        downloader = pooch.HTTPDownloader(
-            progressbar=tqdm(unit="B", unit_scale=True, desc=self.filepath.name, disable=None),
-            timeout=DOWNLOAD_TIMEOUT_SECONDS,
-        )
+        pooch.get_logger().setLevel(logging.WARNING)
+        downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=DOWNLOAD_TIMEOUT_SECONDS)
         try:
             store.fetch(self.filepath.name, downloader=downloader)
         except (OSError, ValueError, requests.RequestException) as error:
@@ -132,21 +138,38 @@ def stream_members(path: Path) -> Iterator[ArchiveMember]:
     """Read the regular files of a tar archive in their order; links, devices and folders are passed over.
 
     Raises:
-        DatasetError: If the file is not a tar archive, or ends too early.
+        DatasetError: If the file is not a tar archive, gzipped or not, or ends too early.
     """
     size = path.stat().st_size
     try:
         with (
             path.open("rb") as file,
             tqdm.wrapattr(file, "read", total=size, desc=path.name, leave=False, disable=None) as counted,
-            tarfile.open(fileobj=cast(BinaryIO, counted), mode="r|*") as archive,
+            _decompress(counted, file.peek(len(GZIP_MAGIC))) as stream,
         ):
-            for member in archive:
-                content = archive.extractfile(member) if member.isreg() else None
-                if content is not None:
-                    yield ArchiveMember(member.name, content.read())
+            with tarfile.open(fileobj=stream, mode="r|") as archive:
+                for member in archive:
+                    content = archive.extractfile(member) if member.isreg() else None
+                    if content is not None:
+                        yield ArchiveMember(member.name, content.read())
+            # tarfile takes an archive that is cut off between two files for a whole one: gzip's checksum tells, or the
+            # zeros that a tar archive ends with.
+            while stream.read(CHUNK_SIZE):
+                pass
+            if not isinstance(stream, gzip.GzipFile):
+                _check_end_of_archive(file)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise DatasetError(
             f"{path} can't be read as a tar archive ({error}): it may be cut off or something else; "
             "get it again and compare its checksum"
         ) from error
+
+
+def _decompress(file: Any, first_bytes: bytes) -> AbstractContextManager[Any]:
+    return gzip.GzipFile(fileobj=file) if first_bytes.startswith(GZIP_MAGIC) else nullcontext(file)
+
+
+def _check_end_of_archive(file: BinaryIO) -> None:
+    file.seek(-END_OF_ARCHIVE_SIZE, os.SEEK_END)
+    if any(file.read()):
+        raise tarfile.ReadError("its end is missing")

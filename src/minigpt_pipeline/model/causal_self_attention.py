@@ -77,7 +77,9 @@ class CausalSelfAttention(keras.layers.Layer):
 
         gathered = ops.matmul(weights, value)  # (batch, head, query, head_dim)
         gathered = ops.swapaxes(gathered, 1, 2)  # (batch, query, head, head_dim)
-        gathered = ops.reshape(gathered, (-1, length, self.num_heads * self.head_dim))  # (batch, query, width)
+        gathered = ops.reshape(
+            gathered, (-1, length, self.num_heads * self.head_dim)
+        )  # (batch, query, width)
         return self.output_projection(gathered)  # (batch, query, embed_dim)
 
     def _split_heads(self, projected: Any) -> Any:
@@ -91,7 +93,8 @@ class CausalSelfAttention(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return super().get_config() | {
+        config: dict[str, Any] = super().get_config()
+        return config | {
             "num_heads": self.num_heads,
             "head_dim": self.head_dim,
             "dropout": self.dropout,

@@ -23,10 +23,12 @@ class Evaluator:
 
         def score(inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
             logits = model.output_layer(model.hidden_states(inputs))  # (batch_size, length, vocabulary_size)
-            logits = ops.reshape(logits, (-1, model.vocabulary_size))  # (batch_size * length, vocabulary_size)
+            logits = ops.reshape(
+                logits, (-1, model.vocabulary_size)
+            )  # (batch_size * length, vocabulary_size)
             return negative_log_likelihood(logits, ops.reshape(labels, (-1,)))  # (batch_size * length,)
 
-        self._score = tf.function(score, reduce_retracing=True)
+        self._score = tf.function(score, reduce_retracing=True, autograph=False)
         self._batch_size = batch_size
 
     def evaluate(self, sequences: np.ndarray) -> dict[str, float]:

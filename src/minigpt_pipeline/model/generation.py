@@ -14,8 +14,8 @@ from minigpt_pipeline.text.standardization import to_words
 from minigpt_pipeline.text.vocabulary import PADDING_ID, UNKNOWN_ID, Vocabulary
 
 TEXTS_AT_ONCE = 8
-"""Texts that are written side by side. Always as many, with rows of padding where there are fewer: one shape is compiled
-once, and the bits of a text do not depend on how many others are written."""
+"""Texts that are written side by side. Always as many, with rows of padding where there are fewer: one shape is
+compiled once, and the bits of a text do not depend on how many others are written."""
 
 
 def generate(
@@ -64,7 +64,9 @@ def _generate_group(
     generators = [np.random.default_rng(seed) for seed in seeds]
     unfinished = set(range(len(texts)))
     for _ in range(sampling.max_new_tokens):
-        logits = next_logits(*_make_windows(texts, model.sequence_length)).numpy()  # (TEXTS_AT_ONCE, vocabulary_size)
+        logits = next_logits(
+            *_make_windows(texts, model.sequence_length)
+        ).numpy()  # (TEXTS_AT_ONCE, vocabulary_size)
         for row in sorted(unfinished):
             word_id = draw_word(logits[row], sampling.temperature, sampling.top_k, generators[row])
             texts[row].append(word_id)
@@ -96,7 +98,7 @@ def compile_next_logits(model: MiniGPT) -> Callable[[np.ndarray, np.ndarray], An
     """
     import tensorflow as tf
 
-    @tf.function
+    @tf.function(autograph=False)
     def next_logits(token_ids: tf.Tensor, last_positions: tf.Tensor) -> tf.Tensor:
         states = model.hidden_states(token_ids)  # (rows, sequence_length, embed_dim)
         last_states = tf.gather(states, last_positions, batch_dims=1)  # (rows, embed_dim)
@@ -128,7 +130,7 @@ def generate_texts(
 def write_samples(trained_model: TrainedModel, generation: GenerationParameters) -> list[dict[str, Any]]:
     """Write one text for each configured prompt and seed; see `make_sample_rows`."""
     model, vocabulary = trained_model.load_model(), trained_model.vocabulary
-    return make_sample_rows(model, vocabulary, generation, epoch=int(trained_model.metadata["epochs"]))
+    return make_sample_rows(model, vocabulary, generation, epoch=trained_model.epochs)
 
 
 def make_sample_rows(
@@ -148,7 +150,9 @@ def make_sample_rows(
     """
     sampling = generation.sampling
     asked = [
-        (prompt, sample, seed) for prompt in generation.prompts for sample, seed in enumerate(generation.seeds)
+        (prompt, sample, seed)
+        for prompt in generation.prompts
+        for sample, seed in enumerate(generation.seeds)
     ]
     prompts, seeds = [prompt for prompt, _, _ in asked], [seed for _, _, seed in asked]
     texts = _write_texts(model, vocabulary, prompts, sampling, seeds)
@@ -179,7 +183,8 @@ def _write_texts(
     prompt_ids = [vocabulary.encode_words(to_words(prompt)).tolist() for prompt in prompts]
     new_ids = generate(model, prompt_ids, sampling, _find_stop_id(vocabulary, sampling.stop_token), seeds)
     return [
-        " ".join([prompt, *vocabulary.decode(word_ids)]) for prompt, word_ids in zip(prompts, new_ids, strict=True)
+        " ".join([prompt, *vocabulary.decode(word_ids)])
+        for prompt, word_ids in zip(prompts, new_ids, strict=True)
     ]
 
 

@@ -39,4 +39,4 @@ def interruptible() -> Iterator[Interruption]:
     try:
         yield interruption
     finally:
-        signal.signal(signal.SIGINT, previous)
+        signal.signal(signal.SIGINT, previous or signal.default_int_handler)

@@ -34,9 +34,9 @@ def loss_of_batch(model: MiniGPT, inputs: Any, labels: Any, training: bool = Fal
 def negative_log_likelihood(logits: Any, labels: Any) -> Any:
     """Return `-ln softmax(logits)[label]` of each row, in nats, computed in float32.
 
-    The gradient, `softmax(logits) - one_hot(label)`, is written out: the exponentials of the way there serve for the way
-    back too. With 20,000 words a batch of logits takes 0.8 GB, and the step's time goes with the passes over it. The
-    library's own loss takes more of them, and yet more where determinism is asked for.
+    The gradient, `softmax(logits) - one_hot(label)`, is written out: the exponentials of the way there serve for the
+    way back too. With 20,000 words the logits of a batch take 0.8 GB, and every pass over them counts. The library's
+    own loss takes more of them, and yet more where determinism is asked for.
 
     Args:
         logits: `(num_rows, vocabulary_size)`.

@@ -42,8 +42,9 @@ class MiniGPT(keras.Model):
         [Text generation with a miniature GPT](https://keras.io/examples/generative/text_generation_with_miniature_gpt/).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- the sizes of the model, by name
         self,
+        *,
         vocabulary_size: int,
         sequence_length: int,
         embed_dim: int,
@@ -60,7 +61,9 @@ class MiniGPT(keras.Model):
             vocabulary_size, sequence_length, embed_dim, dtype=dtype, name="embedding"
         )
         self.blocks = [
-            TransformerBlock(num_heads, head_dim, feed_forward_dim, dropout, dtype=dtype, name=f"block_{number}")
+            TransformerBlock(
+                num_heads, head_dim, feed_forward_dim, dropout, dtype=dtype, name=f"block_{number}"
+            )
             for number in range(num_blocks)
         ]
         self.output_layer = keras.layers.Dense(vocabulary_size, dtype=dtype, name="output_layer")
@@ -101,7 +104,7 @@ class MiniGPT(keras.Model):
         Args:
             dtype: `float32`, `mixed_bfloat16` or `mixed_float16`.
         """
-        copy = type(self).from_config(self.get_config() | {"dtype": dtype})
+        copy: Self = type(self).from_config(self.get_config() | {"dtype": dtype})
         copy.set_weights(self.get_weights())
         return copy
 

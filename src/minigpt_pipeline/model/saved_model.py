@@ -61,6 +61,11 @@ class TrainedModel:
         members["metadata.json"] = _to_json(described)
         return cls(members, vocabulary, metadata)
 
+    @property
+    def epochs(self) -> int:
+        """Epochs that were begun in its training."""
+        return int(self.metadata["epochs"] or 0)
+
     def load_model(self) -> "MiniGPT":
         """Make the model, the same object in every call; the first imports TensorFlow."""
         return self._model
@@ -104,7 +109,9 @@ def load_trained_model(path: Path) -> TrainedModel:
         ValueError: If it is not a file of ours, is damaged, or a newer version of the project wrote it.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"There is no trained model at {path}: run `kedro run --pipeline training` first")
+        raise FileNotFoundError(
+            f"There is no trained model at {path}: run `kedro run --pipeline training` first"
+        )
     try:
         with zipfile.ZipFile(path) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}

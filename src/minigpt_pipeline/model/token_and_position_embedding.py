@@ -61,7 +61,8 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return super().get_config() | {
+        config: dict[str, Any] = super().get_config()
+        return config | {
             "vocabulary_size": self.vocabulary_size,
             "sequence_length": self.sequence_length,
             "embed_dim": self.embed_dim,

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,6 +21,7 @@ from minigpt_pipeline.model.interruption import Interruption, interruptible
 from minigpt_pipeline.model.losses import perplexity
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.progress import ProgressDisplay, showing_progress
+from minigpt_pipeline.model.saved_model import MetadataValue
 from minigpt_pipeline.model.training_log import TrainingLog
 from minigpt_pipeline.model.training_record import TrainingRecord
 from minigpt_pipeline.model.training_step import compile_step, make_optimizer
@@ -41,7 +43,7 @@ class TrainingOutcome:
         speed: See `TrainingRecord.speed`.
     """
 
-    summary: dict[str, str | int | float | bool | None]
+    summary: dict[str, MetadataValue]
     history: pd.DataFrame
     speed: pd.DataFrame
 
@@ -65,7 +67,8 @@ def train(
         training: Optimizer, limits, and how often to log and to look at the validation reviews.
         training_log: Takes `train/loss`, `val/loss` and their kind while the run goes on.
         precision: Of the steps: `float32`, `mixed_bfloat16` or `mixed_float16`.
-        callbacks: Their `on_train_begin`, `on_epoch_begin`, `on_epoch_end` (of whole epochs) and `on_train_end` are called.
+        callbacks: Called at the beginning and end of training, at the beginning of each epoch and at the end of each
+            whole one.
 
     Raises:
         ValueError: If there is no review to train on, or none to validate on.
@@ -116,7 +119,7 @@ class _TrainingLoop:
         self.best_loss = math.inf
         self.best_weights: list[np.ndarray] = []
         self.ended_by = ""
-        self.unread_losses: list[tuple[int, object, object]] = []  # (step, summed loss, words), still on the device
+        self.unread_losses: list[tuple[int, Any, Any]] = []  # (step, summed loss, words), still on the device
         self.seconds_in_steps = 0.0
 
     def run(
@@ -131,6 +134,7 @@ class _TrainingLoop:
                 if self.step == self.epoch * self.batches_per_epoch:
                     self._evaluate()
                     callbacks.on_epoch_end(self.epoch - 1)
+                    self.ended_by = self.ended_by or self._reached_limit(interruption)
             callbacks.on_train_end()
         except KeyboardInterrupt:
             if interruption.requested:  # the second one
@@ -181,8 +185,7 @@ class _TrainingLoop:
         if not losses:
             return
         for step, loss_sum, _ in losses:
-            if not math.isfinite(loss_sum):
-                raise FloatingPointError(self._describe_non_finite(step, loss_sum))
+            self._check_finite("training", step, loss_sum)
         words = sum(words for _, _, words in losses)
         loss = sum(loss_sum for _, loss_sum, _ in losses) / max(words, 1.0)
         tokens_per_second = words / self.seconds_in_steps
@@ -202,9 +205,11 @@ class _TrainingLoop:
                 f"Epoch {self.epoch}, step {self.step}: loss {loss:.3f}, {tokens_per_second:,.0f} words/s",
             )
 
-    def _describe_non_finite(self, step: int, loss_sum: float) -> str:
-        return (
-            f"The training loss is {loss_sum} at step {step}, epoch {self.epoch}: try a smaller learning_rate "
+    def _check_finite(self, name: str, step: int, loss: float) -> None:
+        if math.isfinite(loss):
+            return
+        raise FloatingPointError(
+            f"The {name} loss is {loss} at step {step}, epoch {self.epoch}: try a smaller learning_rate "
             f"(now {self.training.optimizer.learning_rate:g}) in conf/base/parameters_training.yml, "
             f"or precision float32 (now {self.trained.dtype_policy.name}) in conf/base/catalog_compute.yml"
         )
@@ -217,6 +222,7 @@ class _TrainingLoop:
         if self.trained is not self.model:
             self.model.set_weights(self.trained.get_weights())
         measured = self.evaluator.evaluate(self.validation_sequences)
+        self._check_finite("validation", self.step, measured["loss"])
         self.evaluated_step = self.step
         self._add({f"val/{name}": measured[name] for name in ("loss", "perplexity", "unk_rate")})
         logger.info("Epoch %d, step %d: validation loss %.4f", self.epoch, self.step, measured["loss"])
@@ -230,7 +236,9 @@ class _TrainingLoop:
     def finish(self) -> None:
         """Measure a last time, and give the model its best weights."""
         if self.ended_by == "interrupt":
-            logger.warning("Interrupted at step %d: the last weights are measured and the best ones kept", self.step)
+            logger.warning(
+                "Interrupted at step %d: the last weights are measured and the best ones kept", self.step
+            )
         self._evaluate()
         self.model.set_weights(self.best_weights)
         logger.info(
@@ -241,7 +249,7 @@ class _TrainingLoop:
             self.best_loss,
         )
 
-    def summary(self) -> dict[str, str | int | float | bool | None]:
+    def summary(self) -> dict[str, MetadataValue]:
         """Return what `TrainingOutcome.summary` says."""
         return {
             "epochs": self.epoch,

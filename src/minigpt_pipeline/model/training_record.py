@@ -8,7 +8,7 @@ from minigpt_pipeline.model.training_log import TrainingLog
 class TrainingRecord:
     """Sends every measurement to the log and keeps it.
 
-    The clock's measurements are kept apart: what depends on seed and data alone is the same, bit for bit, in equal runs.
+    The clock's measurements are kept apart: the others are the same, bit for bit, in equal runs.
 
     Args:
         training_log: The live log.

@@ -41,7 +41,7 @@ def compile_step(model: MiniGPT, optimizer: keras.optimizers.Optimizer, batch_sh
     optimizer.build(model.trainable_variables)
     token_ids = tf.TensorSpec(batch_shape, tf.int32)
 
-    @tf.function(input_signature=[token_ids, token_ids])
+    @tf.function(input_signature=[token_ids, token_ids], autograph=False)
     def step(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             loss_sum, num_words = loss_of_batch(model, inputs, labels, training=True)

@@ -46,8 +46,12 @@ class TransformerBlock(keras.layers.Layer):
         epsilon = LAYER_NORMALIZATION_EPSILON
         self.attention = CausalSelfAttention(num_heads, head_dim, dtype=dtype, name="attention")
         self.attention_dropout = keras.layers.Dropout(dropout, dtype=dtype, name="attention_dropout")
-        self.attention_norm = keras.layers.LayerNormalization(epsilon=epsilon, dtype=dtype, name="attention_norm")
-        self.expansion = keras.layers.Dense(feed_forward_dim, activation="relu", dtype=dtype, name="expansion")
+        self.attention_norm = keras.layers.LayerNormalization(
+            epsilon=epsilon, dtype=dtype, name="attention_norm"
+        )
+        self.expansion = keras.layers.Dense(
+            feed_forward_dim, activation="relu", dtype=dtype, name="expansion"
+        )
         self.feed_forward_dropout = keras.layers.Dropout(dropout, dtype=dtype, name="feed_forward_dropout")
         self.feed_forward_norm = keras.layers.LayerNormalization(
             epsilon=epsilon, dtype=dtype, name="feed_forward_norm"
@@ -78,7 +82,8 @@ class TransformerBlock(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return super().get_config() | {
+        config: dict[str, Any] = super().get_config()
+        return config | {
             "num_heads": self.num_heads,
             "head_dim": self.head_dim,
             "feed_forward_dim": self.feed_forward_dim,

@@ -3,7 +3,7 @@
 import pandas as pd
 import pyarrow as pa
 
-from minigpt_pipeline.model.saved_model import TrainedModel
+from minigpt_pipeline.model.saved_model import MetadataValue, TrainedModel
 from minigpt_pipeline.model.training_log import TrainingLog
 from minigpt_pipeline.parameters import (
     ComputeSettings,
@@ -60,5 +60,10 @@ def train_model(
         precision=device.precision,
         callbacks=[TextGenerator(vocabulary, generation, training.sample_every_epochs, training_log)],
     )
-    metadata = {"seed": training.seed, "device": device.name, "precision": device.precision} | outcome.summary
-    return TrainedModel.from_model(network, vocabulary, metadata), outcome.history, outcome.speed
+    how: dict[str, MetadataValue] = {
+        "seed": training.seed,
+        "device": device.name,
+        "precision": device.precision,
+    }
+    trained_model = TrainedModel.from_model(network, vocabulary, how | outcome.summary)
+    return trained_model, outcome.history, outcome.speed
