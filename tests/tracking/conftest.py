@@ -37,3 +37,23 @@ def run_id(store: str) -> Iterator[str]:
 def artifacts(run_id: str) -> Path:
     """Where the open run keeps its artifacts."""
     return Path(mlflow.get_artifact_uri().removeprefix("file://"))
+
+
+@pytest.fixture(scope="session")
+def tiny_model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved model of seven words, with fresh weights."""
+    import keras
+
+    from minigpt_pipeline.model.mini_gpt import create_model
+    from minigpt_pipeline.model.saved_model import TrainedModel, save_trained_model
+    from minigpt_pipeline.parameters import ModelParameters
+    from minigpt_pipeline.text.vocabulary import Vocabulary
+
+    keras.utils.set_random_seed(0)
+    words = Vocabulary(("", "[UNK]", "the", "film", "a", "plot", "is"))
+    sizes = ModelParameters(
+        sequence_length=6, embed_dim=8, num_heads=2, head_dim=None, feed_forward_dim=8, num_blocks=1, dropout=0.0
+    )
+    path = tmp_path_factory.mktemp("tiny") / "trained_model.keras"
+    save_trained_model(path, TrainedModel.from_model(create_model(sizes, len(words)), words, {"epochs": 1}))
+    return path

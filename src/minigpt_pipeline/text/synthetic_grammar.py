@@ -9,21 +9,18 @@ two branches with a word in common. So the words read so far fix the state, and 
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
 
 from minigpt_pipeline.text.standardization import to_words
-from minigpt_pipeline.text.synthetic_words import GENRES, RATINGS, WORD_CLASSES
+from minigpt_pipeline.text.synthetic_words import WORD_CLASSES
 
 SLOT = re.compile(r"\{(a )?(\w+)\}")
 """A place for a word, with its article or without."""
-
-IS_PRAISE = np.array([rating > 5 for rating in RATINGS])[:, None]  # (num_ratings, 1)
 
 
 @dataclass(frozen=True)
@@ -32,135 +29,94 @@ class Topic:
 
     Args:
         probability: That a review touches on it.
-        sentences: For any rating.
-        praise: Also for 7 to 10 stars.
-        blame: Also for 1 to 4 stars.
+        sentences: One of them is taken, each with the same probability.
     """
 
     probability: float
     sentences: tuple[str, ...]
-    praise: tuple[str, ...] = ()
-    blame: tuple[str, ...] = ()
 
+
+LIST_ITEMS = ("{trait} {people}", "{mood} {details}")
+"""A `{list}` is of people and things, each with its adjective, in any order and number."""
+
+LIST_GOES_ON = 0.4
+"""After each item of a list; otherwise a full stop ends the sentence."""
 
 _TITLE = "{title_first} {title_last}"
 _DIRECTOR = "{director_first} {director}"
 _ACTOR = "{actor_first} {actor}"
 _ACTRESS = "{actress_first} {actress}"
+_OPINION = "{a degree} {quality} {genre} about {list}"
+_ORIGIN = "{a trait} {role} from {which} {mood} {place} who must {task} {list}"
+_PERFORMANCE = "with {mood} {skill} and {a mood} {asset} that {works}."
 
 TOPICS = (
     Topic(  # the film
         1.0,
         (
-            f"I {{saw}} {_TITLE} {{when}} with my {{trait}} {{companion}} and {{found}} it {{degree}} {{quality}}.",
-            f"My {{trait}} {{companion}} and I {{saw}} {_TITLE} {{when}}, and it left us {{degree}} {{feeling}}.",
-            f"{_TITLE} is {{a degree}} {{quality}} {{genre}} about {{trait}} {{people}} {{among}} {{mood}} {{themes}}.",
-            f"The best scene of {_TITLE} is {{which}} {{mood}} {{scene}} with {{trait}} {{people}} {{among}} {{mood}} {{details}}.",
-            f"This {{genre}} called {_TITLE} is {{a verdict}} of {{mood}} {{themes}} {{among}} {{trait}} {{people}}.",
-            f"For {{count}} years my {{trait}} {{companion}} {{praised}} {_TITLE}, {{a degree}} {{quality}} {{genre}}.",
-        ),
-    ),
-    Topic(  # the director
-        0.5,
-        (
-            f"Director {_DIRECTOR} {{handles}} {{mood}} {{themes}} {{among}} {{trait}} {{people}} with {{mood}} {{skill}}.",
-            f"{_DIRECTOR} directed it {{manner}}, with {{a mood}} eye for {{mood}} {{details}} {{among}} {{trait}} {{people}}.",
-            f"It was directed by {_DIRECTOR}, whose {{mood}} {{aspect}} and {{mood}} {{aspect}} are {{degree}} {{quality}}.",
+            f"I {{saw}} {_TITLE}, {_OPINION}",
+            f"My {{trait}} {{companion}} {{recommended}} {_TITLE}, {_OPINION}",
+            f"{_TITLE} is {_OPINION}",
+            f"The best scene of {_TITLE} is {{which}} {{mood}} {{scene}} in {_OPINION}",
+            f"This is {_TITLE}, {_OPINION}",
         ),
     ),
     Topic(  # the story
         1.0,
         (
-            "{hero} is {a trait} {role} who {deeds} {a mood} {thing} {among} {which} {mood} {place}.",
-            "The story follows {hero}, {a trait} {role} who must {task} {a mood} {thing} and {count} {trait} {people}.",
-            "In {which} {mood} {place}, {a trait} {role} named {hero} {deeds} {a mood} {thing}.",
-            "We meet {hero}, {a trait} {role} with {mood} {themes}, {a trait} {companion} and {which} {mood} {thing}.",
-        ),
-    ),
-    Topic(  # its complications
-        0.4,
-        (
-            "Then {which} {trait} {companion} {deeds} {which} {mood} {thing}, and {hero} must {task} {count} {trait} {people}.",
-            "When {trait} {people} {task} {which} {companion}, {hero} {deeds} {which} {mood} {thing}.",
-            "Soon {hero} {deeds} {count} {trait} {people}, {which} {mood} {thing} and {which} {trait} {companion}.",
+            f"{{hero}} is {_ORIGIN}",
+            f"The story follows {{hero}}, {_ORIGIN}",
+            f"We meet {{hero}}, {_ORIGIN}",
+            f"It is about {{hero}}, {_ORIGIN}",
         ),
     ),
     Topic(  # the actor
         1.0,
         (
-            f"{_ACTOR} plays {{hero}} with {{mood}} {{skill}} and {{a mood}} {{asset}}.",
-            f"As {{hero}}, {_ACTOR} is {{degree}} {{quality}}, all {{mood}} {{asset}} and {{mood}} {{skill}}.",
-            f"{{hero}} is played by {_ACTOR}, whose {{mood}} {{asset}} {{works}} {{manner}}.",
+            f"{_ACTOR} {{plays}} {{hero}} {_PERFORMANCE}",
+            f"{{hero}} is played by {_ACTOR}, {_PERFORMANCE}",
         ),
     ),
     Topic(  # the actress
-        0.6,
+        0.85,
         (
-            f"{_ACTRESS} is {{degree}} {{quality}} as {{a trait}} {{woman}}, and her {{mood}} {{asset}} {{works}}.",
-            f"His {{trait}} {{woman}} is {_ACTRESS}, who {{works}} with {{mood}} {{skill}} and {{mood}} {{asset}}.",
-            f"Opposite him, {_ACTRESS} makes {{a degree}} {{quality}} {{woman}}, all {{mood}} {{asset}} and {{skill}}.",
+            f"{_ACTRESS} {{plays}} his {{trait}} {{woman}} {_PERFORMANCE}",
+            f"{{beside}} {{hero}}, {_ACTRESS} {{plays}} his {{trait}} {{woman}} {_PERFORMANCE}",
         ),
     ),
-    Topic(  # both of them
-        0.25,
+    Topic(0.7, ("Together {actor} and {actress} {share} {which} {mood} {scene} in {which} {mood} {spot}.",)),
+    Topic(0.5, ("{then} {hero} {deeds} {which} {mood} {thing} and must {task} {list}",)),
+    Topic(  # the director
+        0.35,
         (
-            "Together {actor} and {actress} {shares} {mood} {themes} {among} {which} {mood} {scene} in {which} {mood} {spot}.",
-            "Between {actor} and {actress} there is {mood} {skill}, {mood} {skill} and {degree} {quality} {aspect}.",
-            "Watching {actress} {task} {actor} in {which} {mood} {spot} left me {degree} {feeling}.",
+            f"Director {_DIRECTOR} {{directs}} it {{manner}}, with {{list}}",
+            f"{_DIRECTOR} {{directs}} it {{manner}}, with {{list}}",
         ),
     ),
     Topic(  # the craft
-        0.55,
-        (
-            "The music is {degree} {quality}, all {mood} {instruments} {among} {mood} {instruments}.",
-            "Behind {which} {mood} {scene} we hear {mood} {instruments} {among} {mood} {instruments} and {trait} {people}.",
-            "The camera {watches} {mood} {details}, {trait} {people} and {which} {mood} {spot}.",
-            "Every {mood} {spot} is filmed {manner}, with {mood} {details} {among} {mood} {details}.",
-            "The {aspect} {works} {manner}, and the {mood} {aspect} is {degree} {quality}.",
-            "Its {mood} {aspect} {works}, and its {aspect} is {degree} {quality}.",
-        ),
-        praise=("I admired the {mood} {aspect}, the {degree} {quality} {aspect} and {mood} {themes}!",),
-        blame=("I hated the {mood} {aspect}, the {degree} {quality} {aspect} and {mood} {themes}!",),
-    ),
-    Topic(  # one scene
         0.35,
         (
-            "In one {mood} {scene}, {hero} and {a trait} {companion} {task} {count} {trait} {people} {manner}.",
-            "There is {a degree} {quality} {scene} in {which} {mood} {spot}, with {mood} {details} {among} {trait} {people}.",
-            "During {which} {mood} {scene}, {count} {trait} {people} {task} {hero} in {which} {mood} {spot}.",
+            "The {aspect} is {degree} {quality}, with {list}",
+            "Its {aspect} {works} {manner}, with {list}",
+            "What {whom} see is {list}",
         ),
-        praise=("My favorite moment is {which} {mood} {scene} in {which} {mood} {spot}, which made me {react} and {react}!",),
-        blame=("My patience ended at {which} {mood} {scene} in {which} {mood} {spot}, which made me {react} and {react}!",),
     ),
-    Topic(  # the turn of the story
-        0.2,
+    Topic(  # one scene
+        0.3,
         (
-            "At last the {role} {deeds} {which} {mood} {thing} and leaves the {place} with {mood} {themes}.",
-            "Back at the {place}, the {role} {deeds} {which} {mood} {thing} and {count} {trait} {people}.",
+            "I {loved} {which} {mood} {scene} in {which} {mood} {spot}, with {list}",
+            "There is {a degree} {quality} {scene} in {which} {mood} {spot}, with {list}",
         ),
     ),
-    Topic(  # the director again
-        0.25,
-        (f"With {_TITLE}, {{director}} made {{a degree}} {{quality}} {{genre}} of {{mood}} {{themes}} {{among}} {{mood}} {{themes}}.",),
-        praise=("{director} understands {trait} {people}, {mood} {details} {among} {mood} {themes}.",),
-        blame=("{director} misunderstands {trait} {people}, {mood} {details} {among} {mood} {themes}.",),
-    ),
-    Topic(  # who should see it
-        0.25,
-        (
-            "It made my {trait} {companion} {react}, {react} and {react}.",
-            "The last {count} minutes made {trait} {people} {react} and {react}.",
-        ),
-        praise=(f"Show {_TITLE} to {{trait}} {{people}} {{among}} {{trait}} {{people}} and {{which}} {{trait}} {{companion}}.",),
-        blame=(f"Hide {_TITLE} from {{trait}} {{people}} {{among}} {{trait}} {{people}} and {{which}} {{trait}} {{companion}}.",),
-    ),
+    Topic(0.15, ("At last the {role} {deeds} {which} {mood} {thing} and leaves the {place} with {list}",)),
+    Topic(0.2, ("{director} {knows} {list}",)),
+    Topic(0.2, ("It made {trait} {people} {react}, {react} and {react}.",)),
     Topic(  # the verdict
         1.0,
         (
-            f"{_TITLE} is {{a degree}} {{quality}} {{genre}}, and I give it {{score}} out of 10.",
-            "My rating for this {genre} is {score} out of 10, for {actress} and the {mood} {aspect}.",
-            "Overall it is {a degree} {quality} {genre} by {director}: {score}/10.",
-            "So I call it {a degree} {quality} {verdict} with {mood} {themes}, {score} stars out of 10!",
+            f"{_TITLE} is {{a verdict}}: {{score}} out of 10.",
+            "My rating for this {degree} {quality} {genre} is {score} out of 10.",
+            "So I give {score}/10 to {director}, {actor} and {actress}!",
         ),
     ),
 )
@@ -172,6 +128,9 @@ class Slot(NamedTuple):
     name: str
     has_article: bool
 
+
+LIST = Slot("list", has_article=False)
+"""A whole `{list}` with its full stop; always a sentence's last symbol."""
 
 Symbol = str | Slot
 """A word that is always the same, or a slot."""
@@ -196,7 +155,7 @@ class Edge:
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """What can come next after some words. Where a review may end, the edges' probabilities sum to less than one."""
+    """What can come next after some words: ways on whose probabilities sum to one, or none at the end of a review."""
 
     edges: list[Edge] = field(default_factory=list)
     edge_by_word: dict[str, Edge] = field(default_factory=dict)
@@ -219,11 +178,11 @@ class State:
 
 
 class _Option(NamedTuple):
-    """A sentence that can come next, with its probability, (num_ratings, 1), and the topic that it treats."""
+    """A sentence that can come next, with its probability, and the number of the topic that follows it."""
 
-    probability: np.ndarray
+    probability: float
     symbols: tuple[Symbol, ...]
-    topic: int
+    next_topic: int
 
 
 def choose_article(word: str) -> str:
@@ -243,80 +202,91 @@ def parse_sentence(sentence: str) -> tuple[Symbol, ...]:
 
 
 @cache
-def build_automaton() -> State:
-    """Build the states of all reviews and return the first one.
+def build_automaton(next_topic: int = 0) -> State:
+    """Build the states of a review, from the one between two sentences on.
+
+    Args:
+        next_topic: The first topic that is still to come. After the last one there is no way on.
 
     Raises:
         ValueError: If the grammar is ambiguous.
     """
-    return _build_boundary(0)
-
-
-@cache
-def _build_boundary(next_topic: int) -> State:
-    """Build the state between two sentences, from which the next topic or one after it is touched on."""
     options: list[_Option] = []
     reach = 1.0  # that all topics in between are left out
     for number, topic in enumerate(TOPICS[next_topic:], start=next_topic):
-        common = len(topic.sentences)
-        num_sentences = np.where(IS_PRAISE, common + len(topic.praise), common + len(topic.blame))
-        for sentences, is_possible in (
-            (topic.sentences, np.ones_like(IS_PRAISE)),
-            (topic.praise, IS_PRAISE),
-            (topic.blame, ~IS_PRAISE),
-        ):
-            probability = reach * topic.probability * is_possible / num_sentences  # (num_ratings, 1)
-            options += [_Option(probability, parse_sentence(sentence), number) for sentence in sentences]
+        share = reach * topic.probability / len(topic.sentences)
+        options += [_Option(share, parse_sentence(sentence), number + 1) for sentence in topic.sentences]
         reach *= 1 - topic.probability
         if reach == 0:
             break
-    return _merge(options, depth=0, total=np.ones((1, 1)))
+    return _merge(options, depth=0, total=1.0)
 
 
-def _merge(options: Iterable[_Option], depth: int, total: np.ndarray) -> State:
-    """Build the state that follows the first `depth` symbols, which all the options have in common.
+def _merge(options: Iterable[_Option], depth: int, total: float) -> State:
+    """Build the state behind the first `depth` symbols, which the options have in common.
 
     Args:
-        options: The sentences, with their probabilities.
+        options: The sentences that come here.
         depth: Symbols read so far.
-        total: Probability of coming here, (num_ratings or 1, 1).
+        total: Probability of coming here.
     """
     state = State()
-    grouped: dict[Symbol, list[_Option]] = {}
+    groups: dict[Symbol, list[_Option]] = {}
     for option in options:
-        grouped.setdefault(option.symbols[depth], []).append(option)
-    for symbol, group in grouped.items():
-        reached = sum(option.probability for option in group)  # (num_ratings, 1)
+        groups.setdefault(option.symbols[depth], []).append(option)
+    for symbol, group in groups.items():
+        reached = sum(option.probability for option in group)
         ended = [option for option in group if len(option.symbols) == depth + 1]
         if ended and len(group) > 1:
-            raise ValueError(f"The grammar is ambiguous: {ended[0].symbols} is also how another sentence begins")
-        target = _build_boundary(ended[0].topic + 1) if ended else _merge(group, depth + 1, reached)
-        _connect(state, symbol, _divide(reached, total), target)
+            raise ValueError(
+                f"The grammar is ambiguous: {ended[0].symbols} is also how another sentence begins"
+            )
+        if symbol == LIST:
+            for edge in _build_list(ended[0].next_topic).edges:
+                state.add(replace(edge, probability=edge.probability * (reached / total)))
+            continue
+        target = build_automaton(ended[0].next_topic) if ended else _merge(group, depth + 1, reached)
+        _connect(state, symbol, reached / total, target)
     return state
 
 
-def _connect(state: State, symbol: Symbol, probability: np.ndarray, target: State) -> None:
+@cache
+def _build_list(next_topic: int) -> State:
+    """Build the state at the beginning of a list; each further item begins there again."""
+    beginning, behind_item = State(), State()
+    for item in LIST_ITEMS:
+        adjective, noun = parse_sentence(item)
+        behind_adjective = State()
+        _connect(beginning, adjective, 1 / len(LIST_ITEMS), behind_adjective)
+        _connect(behind_adjective, noun, 1.0, behind_item)
+    _connect(behind_item, Slot("link", has_article=False), LIST_GOES_ON, beginning)
+    _connect(behind_item, ".", 1 - LIST_GOES_ON, build_automaton(next_topic))
+    return beginning
+
+
+def _connect(state: State, symbol: Symbol, probability: float, target: State) -> None:
     """Add the edge of a symbol; a slot with its article has two, `a` and `an`, with a state behind each."""
+    certain = np.ones((1, 1))
     if isinstance(symbol, str):
-        state.add(Edge(probability, {symbol: np.ones((1, 1))}, target))
+        state.add(Edge(probability * certain, {symbol: certain}, target))
         return
     word_class = WORD_CLASSES[symbol.name]
     words = {word: word_class.probabilities[:, :, i] for i, word in enumerate(word_class.words)}
     if not symbol.has_article:
-        state.add(Edge(probability, words, target, symbol.name if word_class.is_of_film else None))
+        state.add(Edge(probability * certain, words, target, symbol.name if word_class.is_of_film else None))
         return
     if word_class.is_of_film:
         raise ValueError(f"{{a {symbol.name}}}: the article of a film's word isn't known before the word is")
     for article in ("a", "an"):
         fitting = {word: p for word, p in words.items() if choose_article(word) == article}
         if fitting:
-            share = sum(fitting.values())  # (num_ratings or 1, num_genres or 1)
+            share = np.sum(list(fitting.values()), axis=0)  # (num_ratings or 1, num_genres or 1)
             behind = State()
-            behind.add(Edge(np.ones((1, 1)), {word: _divide(p, share) for word, p in fitting.items()}, target))
-            state.add(Edge(probability * share, {article: np.ones((1, 1))}, behind))
+            behind.add(Edge(certain, {word: _divide(p, share) for word, p in fitting.items()}, target))
+            state.add(Edge(probability * share, {article: certain}, behind))
 
 
 def _divide(part: np.ndarray, total: np.ndarray) -> np.ndarray:
     """Return part / total; 0 where both are 0, for ratings with which nobody comes there."""
-    part, total = np.broadcast_arrays(part, total)
-    return np.divide(part, total, out=np.zeros(part.shape), where=total > 0)
+    quotient: np.ndarray = np.divide(part, total, out=np.zeros_like(part), where=total > 0)
+    return quotient

@@ -6,8 +6,11 @@ and place with the genre, and the film's title, people, role and place are drawn
 
 Why the probability is exact: rating, genre and words so far fix the probability of the next word. The words so far fix
 the state of the automaton, and which of the film's words are known: they return with probability one. Rating and genre
-are summed out by a forward sum over their 48 pairs: with w_z = p(z) p(words so far | z), the next word has probability
-sum_z w_z p(word | z) / sum_z w_z p(review goes on | z). Whether a review ends is never counted.
+are summed out by a forward sum over their 48 pairs z: with w(z) = p(z) p(words so far | z), the next word has the
+probability sum_z w(z) p(word | words so far, z) / sum_z w(z).
+
+The end of a review is never counted, and need not be: the verdict is never left out and comes last, so that a review
+goes on wherever it can. The probabilities of the next words sum to one.
 
 How a text is written (capital letters, line breaks) is drawn apart and leaves no trace in its standardized words.
 
@@ -22,7 +25,7 @@ import math
 import random
 import re
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -30,21 +33,31 @@ from pathlib import Path
 import numpy as np
 
 from minigpt_pipeline.files import replacing
+from minigpt_pipeline.text.imdb import LABELS, SPLITS
 from minigpt_pipeline.text.synthetic_grammar import (
+    LIST,
+    LIST_GOES_ON,
+    LIST_ITEMS,
     SLOT,
     TOPICS,
-    Topic,
     build_automaton,
     choose_article,
 )
-from minigpt_pipeline.text.synthetic_words import GENRES, RATINGS, WORD_CLASSES
+from minigpt_pipeline.text.synthetic_words import GENRES, POSITIVE_RATINGS, RATINGS, WORD_CLASSES
 from minigpt_pipeline.text.vocabulary import UNKNOWN
 
 NUM_REVIEWS = 4000
 SEED = 1895
 """Of the archive in the repository."""
 
-_REVIEWS_PER_FILM = {1: 0.40, 2: 0.25, 3: 0.15, 4: 0.10, 5: 0.06, 6: 0.04}
+_REVIEWS_PER_FILM = {1: 0.60, 2: 0.20, 3: 0.10, 4: 0.05, 5: 0.03, 6: 0.02}
+"""How often a film has so many reviews in the archive."""
+
+# How reviews are written down; none of it changes a standardized word.
+_PARAGRAPHS_SHARE = 0.4
+_BREAK_SHARE = 0.25  # of the places between two sentences, in a review with paragraphs
+_LOWER_CASE_SHARE = 0.1
+_SHOUTING_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -72,7 +85,9 @@ def draw_film(rng: random.Random) -> Film:
     """Draw a film from the distribution that `log_probabilities` assumes."""
     genre = rng.choice(GENRES)
     # No class of a film depends on the rating, so that any will do.
-    words = {name: _draw_word(name, RATINGS[0], genre, rng) for name, c in WORD_CLASSES.items() if c.is_of_film}
+    words = {
+        name: _draw_word(name, RATINGS[0], genre, rng) for name, c in WORD_CLASSES.items() if c.is_of_film
+    }
     return Film(genre, words)
 
 
@@ -82,7 +97,7 @@ def write_review(film: Film, rng: random.Random) -> Review:
     sentences = []
     for topic in TOPICS:
         if rng.random() < topic.probability:
-            sentence = rng.choice(_list_sentences(topic, rating))
+            sentence = rng.choice(topic.sentences)
             sentences.append(_fill_slots(sentence, film, rating, rng))
     return Review(_lay_out(sentences, rng), rating)
 
@@ -91,10 +106,6 @@ def fresh_reviews(num_reviews: int, seed: int) -> list[Review]:
     """Write reviews, each of a new film."""
     rng = random.Random(seed)  # noqa: S311 - texts, not secrets
     return [write_review(draw_film(rng), rng) for _ in range(num_reviews)]
-
-
-def _list_sentences(topic: Topic, rating: int) -> tuple[str, ...]:
-    return topic.sentences + (topic.praise if rating > 5 else topic.blame)
 
 
 @cache
@@ -113,6 +124,8 @@ def _fill_slots(sentence: str, film: Film, rating: int, rng: random.Random) -> s
 
     def fill(match: re.Match[str]) -> str:
         article, name = match.groups()
+        if name == LIST.name:
+            return SLOT.sub(fill, _draw_list(rng))
         word_class = WORD_CLASSES[name]
         word = film.words[name] if word_class.is_of_film else _draw_word(name, rating, film.genre, rng)
         shown = word.capitalize() if word_class.is_name else word
@@ -122,17 +135,25 @@ def _fill_slots(sentence: str, film: Film, rating: int, rng: random.Random) -> s
     return filled[0].upper() + filled[1:]
 
 
+def _draw_list(rng: random.Random) -> str:
+    """Return the slots of a list, with its full stop."""
+    slots = rng.choice(LIST_ITEMS)
+    while rng.random() < LIST_GOES_ON:
+        slots += f" {{link}} {rng.choice(LIST_ITEMS)}"
+    return f"{slots}."
+
+
 def _lay_out(sentences: Sequence[str], rng: random.Random) -> str:
     """Join sentences as people write: some in paragraphs, some without capitals, some with a word that shouts."""
-    has_paragraphs = rng.random() < 0.4
+    break_share = _BREAK_SHARE if rng.random() < _PARAGRAPHS_SHARE else 0.0
     text = sentences[0]
     for sentence in sentences[1:]:
-        text += ("<br /><br />" if has_paragraphs and rng.random() < 0.25 else " ") + sentence
+        text += ("<br /><br />" if rng.random() < break_share else " ") + sentence
     style = rng.random()
-    if style < 0.1:
+    if style < _LOWER_CASE_SHARE:
         return text.lower()
-    if style < 0.3:
-        shouted = rng.choice([match for match in re.finditer(r"\b[a-z]{4,}\b", text)])
+    if style < _LOWER_CASE_SHARE + _SHOUTING_SHARE:
+        shouted = rng.choice(list(re.finditer(r"\b[a-z]{4,}\b", text)))
         return text[: shouted.start()] + shouted[0].upper() + text[shouted.end() :]
     return text
 
@@ -145,54 +166,47 @@ class ReviewReader:
         self._film_words: dict[str, str] = {}
         self._num_words = 0
         num_pairs = len(RATINGS) * len(GENRES)
-        self._posterior = np.full((len(RATINGS), len(GENRES)), 1 / num_pairs)
-        """Of rating and genre, given the words so far, (num_ratings, num_genres)."""
+        # Of rating and genre, given the words so far.
+        self._posterior = np.full((len(RATINGS), len(GENRES)), 1 / num_pairs)  # (num_ratings, num_genres)
 
     def list_next_words(self) -> dict[str, float]:
-        """Return the probability of each word that can come next, given that the review goes on; they sum to one.
-
-        Empty where a review always ends.
-        """
-        candidates = {word: self._weigh(word).sum() for word in self._state.edge_by_word}
-        goes_on = self._weigh_going_on()
-        return {word: float(weight / goes_on) for word, weight in candidates.items() if weight > 0}
+        """Return the probability of each word that can come next; they sum to one. Empty at the end of a review."""
+        candidates = {word: float(self._weigh(word).sum()) for word in self._state.edge_by_word}
+        return {word: probability for word, probability in candidates.items() if probability > 0}
 
     def read(self, word: str) -> float:
         """Go on by one word.
 
         Returns:
-            The word's log-probability, in nats, given that the review goes on.
+            The word's log-probability, in nats, given the words before it.
 
         Raises:
             ValueError: If the grammar can't write the word here.
         """
         weight = self._weigh(word)
-        total = weight.sum()
-        if total <= 0:
+        probability = float(weight.sum())
+        if probability <= 0:
             raise ValueError(self._explain_refusal(word))
-        log_probability = math.log(total / self._weigh_going_on())
-        self._posterior = weight / total
+        self._posterior = weight / probability
         edge = self._state.edge_by_word[word]
         if edge.film_slot is not None:
             self._film_words[edge.film_slot] = word
         self._state = edge.target
         self._num_words += 1
-        return log_probability
+        return math.log(probability)
 
     def _weigh(self, word: str) -> np.ndarray:
         """Return p(rating, genre, word | words so far), (num_ratings, num_genres)."""
         edge = self._state.edge_by_word.get(word)
         if edge is None:
             return np.zeros_like(self._posterior)
-        weight = self._posterior * edge.probability
-        known = self._film_words.get(edge.film_slot) if edge.film_slot is not None else None
-        if known is not None:
-            return weight * (known == word)
-        return weight * edge.words[word]
-
-    def _weigh_going_on(self) -> float:
-        """Return the probability that the review goes on, given the words so far."""
-        return float(sum((self._posterior * edge.probability).sum() for edge in self._state.edges))
+        weight: np.ndarray = self._posterior * edge.probability
+        known = self._film_words.get(edge.film_slot) if edge.film_slot else None
+        if known is None:
+            weight *= edge.words[word]
+        elif known != word:
+            weight *= 0.0
+        return weight
 
     def _explain_refusal(self, word: str) -> str:
         place = f"as word {self._num_words + 1} of a review"
@@ -201,10 +215,15 @@ class ReviewReader:
                 f"The probability of {UNKNOWN} {place} is not known: give the words themselves, "
                 "or take a vocabulary_size in which every word of the corpus has its place"
             )
-        expected = sorted(self.list_next_words())
+        candidates = sorted(self.list_next_words())
+        expected = (
+            f"one of {len(candidates)} words, such as {candidates[:5]}"
+            if candidates
+            else "the end of the review"
+        )
         return (
-            f"The grammar can't write {word!r} {place}: expected one of {len(expected)} words, "
-            f"such as {expected[:5]}; log_probabilities knows the reviews of synthetic_reviews alone"
+            f"The grammar can't write {word!r} {place}: expected {expected}; "
+            "log_probabilities knows the reviews of synthetic_reviews alone"
         )
 
 
@@ -215,7 +234,7 @@ def log_probabilities(words: Sequence[str]) -> np.ndarray:
         words: Standardized words, from the first one of the review on; it can be cut off anywhere.
 
     Returns:
-        float64, (num_words,), in nats. Given that the review goes on: its end is not counted.
+        float64, (num_words,), in nats. The end of the review is not counted.
 
     Raises:
         ValueError: If the grammar can't write a word where it stands.
@@ -241,8 +260,11 @@ def write_archive(path: Path, num_reviews: int = NUM_REVIEWS, seed: int = SEED) 
 
     Args:
         path: The `.tar.gz` to write.
-        num_reviews: Reviews in all, about half of them in `train`; a film has one to six, all in one half.
+        num_reviews: Reviews in all, about half of them in `train`.
         seed: Of everything that is drawn.
+
+    Raises:
+        ValueError: If there is nothing to write.
     """
     buffer = io.BytesIO()
     # Neither a file name nor a time in the headers: they would differ from one writing to the next.
@@ -250,7 +272,7 @@ def write_archive(path: Path, num_reviews: int = NUM_REVIEWS, seed: int = SEED) 
         gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=buffer, mtime=0) as compressed,
         tarfile.open(fileobj=compressed, mode="w", format=tarfile.USTAR_FORMAT) as archive,
     ):
-        for name, content in sorted(write_members(num_reviews, seed).items()):
+        for name, content in sorted(make_members(num_reviews, seed).items()):
             member = tarfile.TarInfo(name)
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
@@ -258,38 +280,52 @@ def write_archive(path: Path, num_reviews: int = NUM_REVIEWS, seed: int = SEED) 
         partial.write_bytes(buffer.getvalue())
 
 
-def write_members(num_reviews: int, seed: int) -> dict[str, bytes]:
-    """Return the files of the archive, by name."""
+def make_members(num_reviews: int = NUM_REVIEWS, seed: int = SEED) -> dict[str, bytes]:
+    """Write the files of the archive, by name: a film has one to six reviews, all in `train` or all in `test`.
+
+    Raises:
+        ValueError: If there is nothing to write.
+    """
+    if num_reviews < 1:
+        raise ValueError(f"num_reviews={num_reviews}: an archive needs at least one review")
     rng = random.Random(seed)  # noqa: S311 - texts, not secrets
     members: dict[str, bytes] = {}
-    pages: dict[tuple[str, str], list[str]] = {
-        (split, label): [] for split in ("train", "test") for label in ("pos", "neg")
-    }
-    remaining = num_reviews
-    for film_number in itertools.count(1):
-        if remaining == 0:
+    pages: dict[tuple[str, str], list[str]] = {folder: [] for folder in itertools.product(SPLITS, LABELS)}
+    for number, (film_number, split, film) in enumerate(_draw_films(rng)):
+        if number == num_reviews:
             break
-        film = draw_film(rng)
-        split = rng.choice(("train", "test"))
-        count = rng.choices(list(_REVIEWS_PER_FILM), weights=list(_REVIEWS_PER_FILM.values()))[0]
-        for _ in range(min(count, remaining)):
-            review = write_review(film, rng)
-            label = "pos" if review.rating > 5 else "neg"
-            folder_pages = pages[split, label]
-            members[f"aclImdb/{split}/{label}/{len(folder_pages)}_{review.rating}.txt"] = review.text.encode()
-            folder_pages.append(f"http://www.imdb.com/title/tt{film_number:07d}/usercomments\n")
-            remaining -= 1
+        review = write_review(film, rng)
+        label = "pos" if review.rating in POSITIVE_RATINGS else "neg"
+        folder_pages = pages[split, label]
+        members[f"aclImdb/{split}/{label}/{len(folder_pages)}_{review.rating}.txt"] = review.text.encode()
+        folder_pages.append(f"http://www.imdb.com/title/tt{film_number:07d}/usercomments\n")
     for (split, label), lines in pages.items():
         members[f"aclImdb/{split}/urls_{label}.txt"] = "".join(lines).encode()
     return members
 
 
+def _draw_films(rng: random.Random) -> Iterator[tuple[int, str, Film]]:
+    """Draw films for ever, each as often as it has reviews, with its number and its half of the archive."""
+    for film_number in itertools.count(1):
+        film, split = draw_film(rng), rng.choice(SPLITS)
+        num_reviews = rng.choices(list(_REVIEWS_PER_FILM), weights=list(_REVIEWS_PER_FILM.values()))[0]
+        yield from itertools.repeat((film_number, split, film), num_reviews)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the embedded corpus again."""
-    parser = argparse.ArgumentParser(prog="python -m minigpt_pipeline.text.synthetic_reviews", description=main.__doc__)
-    parser.add_argument("output", type=Path, help="the .tar.gz to write, such as data/01_raw/sample_reviews.tar.gz")
-    parser.add_argument("--num-reviews", type=int, default=NUM_REVIEWS, help="reviews in all (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=SEED, help="of everything that is drawn (default %(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m minigpt_pipeline.text.synthetic_reviews", description=main.__doc__
+    )
+    parser.add_argument(
+        "output", type=Path, help="the .tar.gz to write, such as data/01_raw/sample_reviews.tar.gz"
+    )
+    parser.add_argument(
+        "--num-reviews", type=int, default=NUM_REVIEWS, help="reviews in all (default %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=SEED, help="of everything that is drawn (default %(default)s)"
+    )
     options = parser.parse_args(arguments)
     write_archive(options.output, options.num_reviews, options.seed)
 

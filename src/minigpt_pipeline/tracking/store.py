@@ -1,5 +1,6 @@
 """The MLflow store of the project."""
 
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -44,9 +45,12 @@ def connect(settings: TrackingSettings, project_path: Path) -> str:
     Raises:
         TrackingStoreError: If the store does not answer.
     """
+    _silence()
     uri = absolute_uri(settings.tracking_uri, project_path)
     shown = _PASSWORD.sub(r"\1:***@", uri)
-    mlflow.set_tracking_uri(uri)
+    with _unchanged_environment("MLFLOW_TRACKING_URI"):
+        # MLflow sets the variable too, and the next session in this process would take that for the user's wish.
+        mlflow.set_tracking_uri(uri)
     try:
         with _quick_answers():
             experiment = mlflow.get_experiment_by_name(settings.experiment)
@@ -72,17 +76,31 @@ def absolute_uri(uri: str, project_path: Path) -> str:
     return f"sqlite:///{project_path / match['path']}" if match else uri
 
 
+def _silence() -> None:
+    """Keep MLflow's own progress from between the lines that a user reads."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
 @contextmanager
 def _quick_answers() -> Iterator[None]:
     """Ask once and for seconds instead of MLflow's default of minutes: a user waits for the answer."""
     patience = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-    before = {name: os.environ.get(name) for name in patience}
-    os.environ.update(patience)
+    with _unchanged_environment(*patience):
+        os.environ.update(patience)
+        yield
+
+
+@contextmanager
+def _unchanged_environment(*names: str) -> Iterator[None]:
+    """Put variables of the environment back as they were."""
+    before = {name: os.environ.get(name) for name in names}
     try:
         yield
     finally:
         for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value

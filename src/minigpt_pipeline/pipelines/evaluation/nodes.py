@@ -6,6 +6,7 @@ import pyarrow as pa
 from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import ComputeSettings, EvaluationParameters
 from minigpt_pipeline.text.sequences import truncate
+from minigpt_pipeline.text.synthetic_reviews import log_probabilities
 from minigpt_pipeline.text.vocabulary import Vocabulary
 
 
@@ -53,7 +54,5 @@ def measure_source_loss(sequences: np.ndarray, vocabulary: Vocabulary) -> float:
         sequences: int32, (num_reviews, sequence_length + 1); 0 is padding.
         vocabulary: Turns the ids back into words.
     """
-    from minigpt_pipeline.text.synthetic_reviews import log_probabilities
-
     scored = [log_probabilities(vocabulary.decode(sequence))[1:] for sequence in sequences]
     return float(-np.concatenate(scored).mean())

@@ -1,0 +1,67 @@
+"""A tiny model and the alphabet that it learns."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from minigpt_pipeline.model.mini_gpt import MiniGPT, create_model
+from minigpt_pipeline.model.training_loop import TrainingOutcome, train
+from minigpt_pipeline.parameters import ModelParameters, OptimizerParameters, TrainingParameters
+
+
+class NoLog:
+    """A `TrainingLog` for tests that look at the model alone."""
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        """Forget."""
+
+    def log_samples(self, samples: Sequence[dict[str, Any]]) -> None:
+        """Forget."""
+
+
+@pytest.fixture
+def make_model() -> Callable[[int], MiniGPT]:
+    def make(seed: int) -> MiniGPT:
+        keras.utils.set_random_seed(seed)
+        sizes = ModelParameters(
+            sequence_length=8,
+            embed_dim=16,
+            num_heads=2,
+            head_dim=6,
+            feed_forward_dim=32,
+            num_blocks=1,
+            dropout=0.1,
+        )
+        return create_model(sizes, vocabulary_size=28)
+
+    return make
+
+
+@pytest.fixture
+def train_for() -> Callable[..., TrainingOutcome]:
+    def run(
+        model: MiniGPT, sequences: np.ndarray, steps: int, seed: int = 0, precision: str = "float32", optimizer: str = "adam"
+    ) -> TrainingOutcome:
+        training = TrainingParameters(
+            seed=seed,
+            batch_size=8,
+            epochs=steps,
+            max_steps=steps,
+            max_minutes=None,
+            optimizer=OptimizerParameters(name=optimizer, learning_rate=0.02),
+            log_every_steps=50,
+            evaluate_every_steps=None,
+            sample_every_epochs=1,
+        )
+        return train(model, sequences, sequences, training, NoLog(), precision=precision)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def sequences() -> np.ndarray:
+    """Letters at random, int32, (20, 9)."""
+    return np.random.default_rng(8).integers(2, 28, size=(20, 9)).astype("int32")

@@ -1,0 +1,65 @@
+"""What training does to a model."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from minigpt_pipeline.model.evaluation import evaluate
+from minigpt_pipeline.model.mini_gpt import MiniGPT
+from minigpt_pipeline.model.training_loop import TrainingOutcome
+
+Train = Callable[..., TrainingOutcome]
+
+
+def test_one_batch_is_overfitted(make_model: Callable[[int], MiniGPT], train_for: Train) -> None:
+    # Each begins with a letter of its own, so that all that follows can be known.
+    batch = np.random.default_rng(1).integers(2, 28, size=(8, 9)).astype("int32")
+    batch[:, 0] = np.arange(8) + 2
+    model = make_model(1)
+
+    train_for(model, batch, steps=300)
+
+    assert evaluate(model, batch, batch_size=8)["loss"] < 0.02
+
+
+def test_padding_does_not_move_the_loss(make_model: Callable[[int], MiniGPT], sequences: np.ndarray) -> None:
+    model = make_model(1)
+    short = sequences[:, :5]
+    padded = np.pad(short, ((0, 3), (0, 4)))
+
+    assert evaluate(model, padded, batch_size=23) == pytest.approx(
+        evaluate(model, short, batch_size=20), abs=1e-6
+    )
+
+
+def test_padding_does_not_move_the_weights(
+    make_model: Callable[[int], MiniGPT], train_for: Train, sequences: np.ndarray
+) -> None:
+    """Dropout draws by place, so it is left out; Adam would make noise of gradients that are zero but for rounding."""
+    models = [make_model(1), make_model(1)]
+    for model, part in zip(
+        models, (sequences[:8, :5], np.pad(sequences[:8, :5], ((0, 0), (0, 4)))), strict=True
+    ):
+        for block in model.blocks:
+            block.attention_dropout.rate = block.feed_forward_dropout.rate = 0.0
+        train_for(model, part, steps=3, optimizer="sgd")
+
+    for weight, padded_weight in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_allclose(weight, padded_weight, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_equal_seeds_give_equal_weights(
+    make_model: Callable[[int], MiniGPT], train_for: Train, sequences: np.ndarray, precision: str
+) -> None:
+    runs: list[list[np.ndarray]] = []
+    for seed, order_seed in ((1, 0), (1, 0), (2, 0), (1, 3)):
+        model = make_model(seed)
+        train_for(model, sequences, steps=5, seed=order_seed, precision=precision)
+        runs.append(model.get_weights())
+
+    first, again, other_weights, other_order = runs
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(first, other_weights, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(first, other_order, strict=True))

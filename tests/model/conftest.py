@@ -1,0 +1,93 @@
+"""A vocabulary of letters, a model of eight dimensions, and a log that is a list."""
+
+import string
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from minigpt_pipeline.model.mini_gpt import MiniGPT, create_model
+from minigpt_pipeline.parameters import ModelParameters, TrainingParameters
+from minigpt_pipeline.text.vocabulary import Vocabulary
+
+SIZES = {
+    "sequence_length": 8,
+    "embed_dim": 8,
+    "num_heads": 2,
+    "head_dim": None,
+    "feed_forward_dim": 16,
+    "num_blocks": 1,
+    "dropout": 0.1,
+}
+SETTINGS = {
+    "seed": 5,
+    "batch_size": 8,
+    "epochs": 2,
+    "max_steps": None,
+    "max_minutes": None,
+    "optimizer": {"name": "adam", "learning_rate": 0.01},
+    "log_every_steps": 2,
+    "evaluate_every_steps": None,
+    "sample_every_epochs": 1,
+}
+
+
+class ListLog:
+    """A `TrainingLog` that remembers."""
+
+    def __init__(self) -> None:
+        self.metrics: list[tuple[int, dict[str, float]]] = []
+        self.samples: list[dict[str, Any]] = []
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        self.metrics.append((step, metrics))
+
+    def log_samples(self, samples: Sequence[dict[str, Any]]) -> None:
+        self.samples += samples
+
+    def values(self, name: str) -> list[float]:
+        return [metrics[name] for _, metrics in self.metrics if name in metrics]
+
+
+@pytest.fixture
+def training_log() -> ListLog:
+    return ListLog()
+
+
+@pytest.fixture(scope="session")
+def letters() -> Vocabulary:
+    """26 words: a is 2, z is 27."""
+    return Vocabulary(("", "[UNK]", *string.ascii_lowercase))
+
+
+@pytest.fixture
+def make_model() -> Callable[..., MiniGPT]:
+    def make(seed: int = 1, vocabulary_size: int = 28, **sizes: Any) -> MiniGPT:
+        keras.utils.set_random_seed(seed)
+        return create_model(ModelParameters(**SIZES | sizes), vocabulary_size)
+
+    return make
+
+
+@pytest.fixture
+def model(make_model: Callable[..., MiniGPT]) -> MiniGPT:
+    return make_model()
+
+
+@pytest.fixture
+def make_training() -> Callable[..., TrainingParameters]:
+    def make(**settings: Any) -> TrainingParameters:
+        return TrainingParameters(**SETTINGS | settings)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def alphabets() -> np.ndarray:
+    """20 sequences of nine letters, each the next of the alphabet; int32, (20, 9). The last five end in padding."""
+    starts = np.arange(20) % 18
+    sequences = (starts[:, None] + np.arange(9)) + 2
+    sequences[15:, 5:] = 0
+    return sequences.astype("int32")

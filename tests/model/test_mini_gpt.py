@@ -1,0 +1,82 @@
+import importlib
+import inspect
+import json
+import re
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+
+from minigpt_pipeline.model.mini_gpt import MiniGPT, create_model
+from minigpt_pipeline.parameters import ModelParameters
+
+
+def test_logits_have_one_row_for_each_position(model: MiniGPT) -> None:
+    assert model(np.full((3, 5), 2)).shape == (3, 5, 28)
+
+
+def test_hidden_states_and_output_layer_are_the_whole_model(model: MiniGPT, alphabets: np.ndarray) -> None:
+    token_ids = alphabets[:, :8]
+
+    logits = model.output_layer(model.hidden_states(token_ids))
+
+    assert np.array_equal(logits, model(token_ids))
+
+
+@pytest.mark.parametrize(("head_dim", "width"), [(None, 8), (6, 12)])
+def test_create_model_divides_the_width_where_no_head_dim_is_given(
+    make_model: Callable[..., MiniGPT], head_dim: int | None, width: int
+) -> None:
+    model = make_model(head_dim=head_dim)
+
+    assert model.blocks[0].attention.query_projection.kernel.shape == (8, width)
+
+
+def test_create_model_has_as_many_weights_as_the_published_example() -> None:
+    sizes = ModelParameters(
+        sequence_length=80,
+        embed_dim=256,
+        num_heads=2,
+        head_dim=256,
+        feed_forward_dim=256,
+        num_blocks=1,
+        dropout=0.1,
+    )
+
+    # Word and place vectors; query, key and value; attention's output; two dense layers; two norms; output layer.
+    expected = (20_000 + 80) * 256 + 3 * (257 * 512) + 513 * 256 + 2 * 257 * 256 + 2 * 512 + 257 * 20_000
+    assert create_model(sizes, 20_000).count_params() == expected
+
+
+def test_config_makes_the_same_model(model: MiniGPT) -> None:
+    copy = keras.saving.deserialize_keras_object(
+        json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
+    )
+
+    assert isinstance(copy, MiniGPT)
+    assert copy.get_config() == model.get_config()
+    assert [weight.shape for weight in copy.weights] == [weight.shape for weight in model.weights]
+
+
+def test_in_precision_computes_less_precisely_with_the_same_float32_weights(
+    model: MiniGPT, alphabets: np.ndarray
+) -> None:
+    copy = model.in_precision("mixed_bfloat16")
+
+    assert {str(weight.dtype) for weight in copy.weights} == {"float32"}
+    assert copy(alphabets[:, :8]).dtype == "bfloat16"
+    np.testing.assert_allclose(
+        np.array(copy(alphabets[:, :8])).astype("float32"), np.array(model(alphabets[:, :8])), atol=0.1
+    )
+
+
+@pytest.mark.parametrize(
+    "module", ["token_and_position_embedding", "causal_self_attention", "transformer_block", "mini_gpt", "losses"]
+)
+def test_layers_are_written_without_tensorflow(module: str) -> None:
+    """On `keras.ops` alone they work on Keras' other backends."""
+    source = inspect.getsource(importlib.import_module(f"minigpt_pipeline.model.{module}"))
+
+    assert "keras" in source
+    assert not re.search(r"import tensorflow|tf\.", source)

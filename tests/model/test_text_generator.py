@@ -1,0 +1,45 @@
+import logging
+from typing import Any
+
+import pytest
+
+from minigpt_pipeline.model.mini_gpt import MiniGPT
+from minigpt_pipeline.model.text_generator import PRINTED_PROMPTS, TextGenerator
+from minigpt_pipeline.parameters import GenerationParameters, SamplingParameters
+from minigpt_pipeline.text.vocabulary import Vocabulary
+
+
+def make_generation(prompts: list[str]) -> GenerationParameters:
+    sampling = SamplingParameters(temperature=1.0, top_k=3, max_new_tokens=2, stop_token=None)
+    return GenerationParameters(prompts=prompts, seeds=[0, 1], sampling=sampling)
+
+
+def test_text_generator_records_every_nth_epoch(
+    model: MiniGPT, letters: Vocabulary, training_log: Any
+) -> None:
+    generator = TextGenerator(letters, make_generation(["a b", "Zebra"]), 2, training_log)
+    generator.set_model(model)
+
+    for epoch in range(5):
+        generator.on_epoch_end(epoch)
+
+    assert [row["epoch"] for row in training_log.samples] == [2] * 4 + [4] * 4
+    assert [row["prompt"] for row in training_log.samples[:4]] == ["a b", "a b", "Zebra", "Zebra"]
+    assert all(row["text"].startswith(row["prompt"] + " ") for row in training_log.samples)
+
+
+def test_text_generator_prints_a_text_of_each_of_the_first_prompts(
+    model: MiniGPT, letters: Vocabulary, training_log: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    prompts = [f"Prompt {letter}" for letter in "abcdefg"]
+    generator = TextGenerator(letters, make_generation(prompts), 1, training_log)
+    generator.set_model(model)
+
+    with caplog.at_level(logging.INFO):
+        generator.on_epoch_end(0)
+
+    assert [
+        message.startswith(f"Epoch 1 writes: {prompt} ")
+        for message, prompt in zip(caplog.messages, prompts, strict=False)
+    ] == [True] * PRINTED_PROMPTS
+    assert len(training_log.samples) == 14

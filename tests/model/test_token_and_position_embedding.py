@@ -1,0 +1,26 @@
+import keras
+import numpy as np
+
+from minigpt_pipeline.model.token_and_position_embedding import TokenAndPositionEmbedding
+
+
+def test_call_adds_the_row_of_the_token_and_the_row_of_its_place() -> None:
+    layer = TokenAndPositionEmbedding(vocabulary_size=5, sequence_length=4, embed_dim=3)
+    token_ids = np.array([[2, 0, 4], [1, 1, 3]], dtype="int32")
+
+    vectors = np.array(layer(token_ids))
+
+    tokens, places = layer.get_weights()
+    expected = [[tokens[token] + places[place] for place, token in enumerate(row)] for row in token_ids]
+    np.testing.assert_allclose(vectors, expected, atol=1e-6)
+
+
+def test_config_makes_the_same_layer() -> None:
+    layer = TokenAndPositionEmbedding(5, 4, 3, name="embedding", dtype="mixed_bfloat16")
+
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+
+    assert isinstance(copy, TokenAndPositionEmbedding)
+    assert copy.get_config() == layer.get_config()
+    assert (copy.vocabulary_size, copy.sequence_length, copy.embed_dim) == (5, 4, 3)
+    assert copy.token_embedding.compute_dtype == "bfloat16"

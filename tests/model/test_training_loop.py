@@ -1,0 +1,194 @@
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from minigpt_pipeline.model.evaluation import evaluate
+from minigpt_pipeline.model.mini_gpt import MiniGPT
+from minigpt_pipeline.model.training_loop import TrainingOutcome, train
+from minigpt_pipeline.parameters import TrainingParameters
+
+MakeTraining = Callable[..., TrainingParameters]
+
+
+@pytest.fixture
+def run(
+    model: MiniGPT, alphabets: np.ndarray, training_log: Any, make_training: MakeTraining
+) -> Callable[..., TrainingOutcome]:
+    """Train the small model; 20 sequences in batches of 8 are 3 steps an epoch."""
+
+    def run(precision: str = "float32", callbacks: Any = (), **settings: Any) -> TrainingOutcome:
+        training = make_training(**settings)
+        return train(
+            model, alphabets, alphabets[::2], training, training_log, precision=precision, callbacks=callbacks
+        )
+
+    return run
+
+
+class Recorder(keras.callbacks.Callback):
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[str] = []
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.events.append("train begin")
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.events.append(f"begin {epoch}")
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.events.append(f"end {epoch}")
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self.events.append("train end")
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps", "epochs", "ended_by"),
+    [
+        ({"epochs": 2}, 6, 2, "epochs"),
+        ({"epochs": 9, "max_steps": 4}, 4, 2, "max_steps"),
+        ({"epochs": 2, "max_steps": 6}, 6, 2, "max_steps"),
+        ({"epochs": 9, "max_minutes": 1e-9}, 1, 1, "max_minutes"),
+    ],
+)
+def test_train_ends_at_the_first_limit(
+    run: Callable[..., TrainingOutcome], settings: dict[str, Any], steps: int, epochs: int, ended_by: str
+) -> None:
+    summary = run(**settings).summary
+
+    assert (summary["steps"], summary["epochs"], summary["ended_by"]) == (steps, epochs, ended_by)
+
+
+def test_train_calls_the_callbacks(run: Callable[..., TrainingOutcome]) -> None:
+    recorder = Recorder()
+
+    run(callbacks=[recorder], max_steps=4)
+
+    assert recorder.events == ["train begin", "begin 0", "end 0", "begin 1", "train end"]
+
+
+def test_train_logs_what_it_measures(run: Callable[..., TrainingOutcome], training_log: Any) -> None:
+    outcome = run(epochs=2, log_every_steps=2)
+
+    steps = [step for step, metrics in training_log.metrics if "train/loss" in metrics]
+    assert steps == [2, 3, 4, 6]  # every second, and at the end of each epoch
+    assert [step for step, metrics in training_log.metrics if "val/loss" in metrics] == [3, 6]
+    assert training_log.values("train/learning_rate") == pytest.approx([0.01] * 4)
+    assert np.log(training_log.values("train/perplexity")) == pytest.approx(training_log.values("train/loss"))
+    assert min(training_log.values("train/tokens_per_second")) > 0
+    assert training_log.values("val/unk_rate") == [0.0, 0.0]
+    names = {name for _, metrics in training_log.metrics for name in metrics}
+    assert set(outcome.history["name"]) == names - {"train/tokens_per_second"}
+
+
+def test_train_counts_words_and_not_padding(run: Callable[..., TrainingOutcome]) -> None:
+    outcome = run(epochs=2)
+
+    assert outcome.summary["words"] == 2 * (15 * 8 + 5 * 4)
+    assert outcome.history["words"].max() == outcome.summary["words"]
+
+
+def test_train_evaluates_every_so_many_steps(run: Callable[..., TrainingOutcome]) -> None:
+    history = run(epochs=2, evaluate_every_steps=2).history
+
+    assert history.loc[history["name"] == "val/loss", "step"].tolist() == [2, 3, 4, 6]
+
+
+def test_train_keeps_the_weights_of_the_lowest_validation_loss(
+    run: Callable[..., TrainingOutcome], model: MiniGPT, alphabets: np.ndarray
+) -> None:
+    outcome = run(epochs=8, optimizer={"name": "adam", "learning_rate": 0.5}, evaluate_every_steps=1)
+
+    losses = outcome.history[outcome.history["name"] == "val/loss"].set_index("step")["value"]
+    assert losses.iloc[-1] > losses.min()  # it overshoots, so that the last weights are not the best
+    assert outcome.summary["best_step"] == losses.idxmin()
+    assert outcome.summary["best_validation_loss"] == losses.min()
+    assert evaluate(model, alphabets[::2], batch_size=8)["loss"] == losses.min()
+
+
+def test_train_lowers_the_loss_with_every_optimizer_and_precision(
+    make_model: Callable[..., MiniGPT], alphabets: np.ndarray, training_log: Any, make_training: MakeTraining
+) -> None:
+    cases = [
+        ("adam", 0.01, "float32"),
+        ("sgd", 0.5, "float32"),
+        ("adam", 0.01, "mixed_bfloat16"),
+        ("adam", 0.01, "mixed_float16"),
+    ]
+    for name, learning_rate, precision in cases:
+        model = make_model()
+        before = evaluate(model, alphabets, batch_size=8)["loss"]
+        training = make_training(epochs=10, optimizer={"name": name, "learning_rate": learning_rate})
+
+        outcome = train(model, alphabets, alphabets, training, training_log, precision=precision)
+
+        after = evaluate(model, alphabets, batch_size=8)["loss"]
+        assert after < 0.7 * before, (name, precision)
+        assert outcome.summary["best_validation_loss"] == after  # measured and kept in float32
+        assert {str(weight.dtype) for weight in model.weights} == {"float32"}
+
+
+def test_train_ends_well_on_ctrl_c(
+    run: Callable[..., TrainingOutcome], training_log: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = training_log.log
+
+    def press_at_step_four(step: int, metrics: dict[str, float]) -> None:
+        log(step, metrics)
+        if step == 4 and "train/loss" in metrics:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(training_log, "log", press_at_step_four)
+    outcome = run(epochs=50)
+
+    assert (outcome.summary["ended_by"], outcome.summary["steps"]) == ("interrupt", 4)
+    assert [step for step, metrics in training_log.metrics if "val/loss" in metrics] == [3, 4]
+
+
+def test_train_ends_well_on_an_interrupt_that_is_raised(
+    run: Callable[..., TrainingOutcome], model: MiniGPT, alphabets: np.ndarray
+) -> None:
+    class Interrupting(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            raise KeyboardInterrupt
+
+    outcome = run(callbacks=[Interrupting()], epochs=50)
+
+    assert (outcome.summary["ended_by"], outcome.summary["steps"]) == ("interrupt", 3)
+    assert evaluate(model, alphabets[::2], batch_size=8)["loss"] == outcome.summary["best_validation_loss"]
+
+
+def test_train_aborts_on_a_second_ctrl_c(run: Callable[..., TrainingOutcome]) -> None:
+    class Impatient(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(callbacks=[Impatient()], epochs=50)
+
+
+def test_train_stops_where_the_loss_is_not_finite(run: Callable[..., TrainingOutcome]) -> None:
+    with pytest.raises(
+        FloatingPointError,
+        match=r"training loss is (nan|inf) at step 2, epoch 1: try a smaller learning_rate \(now 1e\+30\)",
+    ):
+        run(optimizer={"name": "sgd", "learning_rate": 1e30})
+
+
+@pytest.mark.parametrize(("rows", "part"), [((0, 20), "train"), ((20, 0), "validation")])
+def test_train_refuses_a_part_without_words(
+    model: MiniGPT,
+    alphabets: np.ndarray,
+    training_log: Any,
+    make_training: MakeTraining,
+    rows: tuple[int, int],
+    part: str,
+) -> None:
+    with pytest.raises(ValueError, match=f"The {part} part, 0 reviews, has no word to predict"):
+        train(model, alphabets[: rows[0]], alphabets[: rows[1]], make_training(), training_log)

@@ -1,0 +1,67 @@
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from minigpt_pipeline.parameters import ComputeSettings, EvaluationParameters, ModelParameters
+from minigpt_pipeline.pipelines.evaluation.nodes import evaluate_model, measure_source_loss
+from minigpt_pipeline.text.synthetic_reviews import fresh_reviews, log_probabilities
+from minigpt_pipeline.text.standardization import to_words
+from minigpt_pipeline.text.vocabulary import Vocabulary, build_vocabulary
+
+COMPUTE = ComputeSettings(device="cpu", precision="float32", memory_growth=True, deterministic=True)
+LENGTH = 20
+
+
+@pytest.fixture(scope="module")
+def words() -> list[list[str]]:
+    return [to_words(review.text) for review in fresh_reviews(3, seed=3)]
+
+
+@pytest.fixture(scope="module")
+def vocabulary(words: list[list[str]]) -> Vocabulary:
+    return build_vocabulary(pa.array(words), size=10_000)
+
+
+@pytest.fixture(scope="module")
+def token_ids(words: list[list[str]], vocabulary: Vocabulary) -> pa.Table:
+    return pa.table({"review_id": ["a", "b", "c"], "token_ids": vocabulary.encode_lists(pa.array(words))})
+
+
+def test_evaluate_model_of_a_model_that_knows_nothing(token_ids: pa.Table, vocabulary: Vocabulary) -> None:
+    """With all weights zero every word is equally likely, so the perplexity is the size of the vocabulary."""
+    from minigpt_pipeline.model.mini_gpt import create_model
+    from minigpt_pipeline.model.saved_model import TrainedModel
+
+    sizes = ModelParameters(
+        sequence_length=LENGTH, embed_dim=8, num_heads=2, head_dim=None, feed_forward_dim=8, num_blocks=1, dropout=0.1
+    )
+    model = create_model(sizes, len(vocabulary))
+    model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
+    trained_model = TrainedModel.from_model(model, vocabulary, {"epochs": 0})
+
+    metrics = evaluate_model(
+        trained_model, token_ids, EvaluationParameters(batch_size=2, known_source="synthetic_reviews"), COMPUTE
+    )
+
+    assert metrics["test/loss"] == pytest.approx(math.log(len(vocabulary)), abs=1e-5)
+    assert metrics["test/perplexity"] == pytest.approx(len(vocabulary), rel=1e-5)
+    assert metrics["test/unk_rate"] == 0
+    assert metrics["test/words"] == 3 * LENGTH
+    assert metrics["test/excess_loss"] == pytest.approx(metrics["test/loss"] - metrics["test/source_loss"])
+
+
+def test_measure_source_loss_counts_the_words_that_the_model_is_scored_on(
+    words: list[list[str]], token_ids: pa.Table, vocabulary: Vocabulary
+) -> None:
+    from minigpt_pipeline.text.sequences import truncate
+
+    by_hand = [log_probabilities(review[: LENGTH + 1])[1:] for review in words]
+
+    assert measure_source_loss(truncate(token_ids, LENGTH), vocabulary) == pytest.approx(-np.mean(by_hand))
+
+
+def test_measure_source_loss_refuses_another_corpus(vocabulary: Vocabulary) -> None:
+    with pytest.raises(ValueError, match="can't write 'zyzzyva' as word 1"):
+        measure_source_loss(np.array([[2, 2, 2, 2]]), Vocabulary(("", "[UNK]", "zyzzyva")))

@@ -1,0 +1,268 @@
+"""`kedro run` as a user starts it, on the embedded corpus: the files it leaves, and what MLflow knows afterwards."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+from minigpt_pipeline.tracking.store import TrackingStoreError
+
+pytestmark = pytest.mark.slow
+
+PROJECT = Path(__file__).parents[1]
+STAGES = ("ingestion", "validation", "vectorization", "training", "evaluation", "generation")
+MakeProject = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module")
+def make_project(tmp_path_factory: pytest.TempPathFactory) -> MakeProject:
+    """Copy the project without what runs have made."""
+
+    def make(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        shutil.copytree(PROJECT / "conf", folder / "conf")
+        shutil.copy(PROJECT / "pyproject.toml", folder)
+        (folder / "src").mkdir()  # Kedro asks for it; the package is installed
+        (folder / "data").mkdir()
+        shutil.copytree(PROJECT / "data/01_raw", folder / "data/01_raw", ignore=shutil.ignore_patterns("aclImdb*"))
+        return folder
+
+    return make
+
+
+def kedro_run(project: Path, pipelines: Iterable[str] = (), parameters: dict[str, Any] | None = None) -> None:
+    bootstrap_project(project)
+    with KedroSession.create(project, env="test", runtime_params=parameters) as session:
+        session.run(pipeline_names=list(pipelines) or None)
+
+
+@pytest.fixture(scope="module")
+def whole(make_project: MakeProject) -> Path:
+    """A project in which everything ran at once."""
+    project = make_project("whole")
+    kedro_run(project)
+    return project
+
+
+@pytest.fixture(scope="module")
+def staged(make_project: MakeProject) -> Path:
+    """A project in which each pipeline ran alone."""
+    project = make_project("staged")
+    for stage in STAGES:
+        kedro_run(project, [stage])
+    return project
+
+
+def list_runs(project: Path) -> list[mlflow.entities.Run]:
+    """Return the runs of a project's store, and make it the one that MLflow's functions read."""
+    mlflow.set_tracking_uri(f"sqlite:///{project / 'mlflow.db'}")
+    # MLflow sets the variable too; here it must not look like a user's wish.
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    return list(mlflow.search_runs(experiment_names=["minigpt"], output_format="list", order_by=["start_time"]))
+
+
+def find_model_runs(project: Path) -> list[mlflow.entities.Run]:
+    return [run for run in list_runs(project) if run.outputs and run.outputs.model_outputs]
+
+
+def read_files(project: Path) -> dict[str, bytes]:
+    """Everything that a run makes, but for what differs by its nature: identities, and the clock's measurements."""
+    files = [path for path in (project / "data/test").rglob("*") if path.is_file()]
+    kept = [path for path in files if not path.name.endswith(".lineage.json") and path.stem != "training_speed"]
+    return {path.relative_to(project).as_posix(): path.read_bytes() for path in kept}
+
+
+def list_artifacts(run_id: str, folder: str | None = None) -> set[str]:
+    paths: set[str] = set()
+    for file in mlflow.MlflowClient().list_artifacts(run_id, folder):
+        paths |= list_artifacts(run_id, file.path) if file.is_dir else {file.path}
+    return paths
+
+
+def test_a_run_leaves_every_dataset_with_its_lineage(whole: Path) -> None:
+    files = {path.relative_to(whole / "data/test").as_posix() for path in (whole / "data/test").rglob("*")}
+
+    assert {
+        "02_intermediate/raw_reviews.parquet",
+        "03_primary/reviews.parquet",
+        "04_feature/vocabulary.json",
+        "05_model_input/train_token_ids.parquet",
+        "06_models/trained_model.keras",
+        "06_models/trained_model.keras.lineage.json",
+        "07_model_output/generated_samples.parquet",
+        "08_reporting/evaluation_metrics.json",
+        "08_reporting/loss.png",
+    } <= files
+    assert not [name for name in files if ".partial" in name or ".old" in name]
+
+
+def test_a_run_is_one_mlflow_run_with_all_that_people_compare(whole: Path) -> None:
+    (run,) = list_runs(whole)
+
+    assert run.info.status == "FINISHED"
+    assert run.data.params["model.embed_dim"] == "16"
+    assert run.data.params["vectorization.split.train"] == "0.9"
+    assert run.data.params["compute.device"] == "auto"
+    assert {"cycle", "environment", "git_commit", "data_digest", "device"} <= run.data.tags.keys()
+    assert {
+        "train/loss", "train/tokens_per_second", "train/learning_rate", "val/loss", "val/perplexity", "val/unk_rate",
+        "test/loss", "test/perplexity", "test/unk_rate", "test/source_loss",
+    } <= run.data.metrics.keys()  # fmt: skip
+    assert {"samples/generated.json", "plots/loss.png", "plots/samples.png", "validation/validation_report.json"} <= (
+        list_artifacts(run.info.run_id)
+    )
+    inputs = {entry.dataset.name: entry.tags[0].value for entry in run.inputs.dataset_inputs}
+    assert inputs == {
+        "train_token_ids": "training", "validation_token_ids": "validation", "test_token_ids": "test"
+    }  # fmt: skip
+
+
+def test_the_loss_falls(whole: Path) -> None:
+    (run,) = list_runs(whole)
+    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "train/loss")
+
+    assert history[-1].value < history[0].value - 0.5
+    assert run.data.metrics["test/loss"] > run.data.metrics["test/source_loss"]
+
+
+def test_texts_are_written_for_the_same_prompts_in_training_and_after_it(whole: Path) -> None:
+    (run,) = list_runs(whole)
+    table = mlflow.load_table("samples/generated.json", run_ids=[run.info.run_id], extra_columns=["run_id"])
+
+    assert set(table.columns) >= {"epoch", "prompt", "sample", "text", "temperature", "top_k", "seed"}
+    assert table.duplicated(["epoch", "prompt", "seed"]).sum() == 0
+    assert table.groupby("epoch").size().nunique() == 1
+
+
+def test_pipelines_one_by_one_write_the_same_files(whole: Path, staged: Path) -> None:
+    there, here = read_files(whole), read_files(staged)
+
+    assert there.keys() == here.keys()
+    assert [name for name in there if there[name] != here[name]] == []
+
+
+def test_pipelines_one_by_one_fill_the_same_model_run(whole: Path, staged: Path) -> None:
+    (there,) = find_model_runs(whole)
+    artifacts = list_artifacts(there.info.run_id)
+    (here,) = find_model_runs(staged)
+
+    assert len(list_runs(staged)) == 4  # one a data pipeline, and the model's
+    assert here.data.params == there.data.params
+    assert list_artifacts(here.info.run_id) == artifacts
+    same = {"train/loss", "val/loss", "test/loss", "test/perplexity", "test/source_loss"}
+    assert {name: here.data.metrics[name] for name in same} == {name: there.data.metrics[name] for name in same}
+    assert here.data.metrics.keys() >= {name for name in there.data.metrics if not name.startswith("system/")}
+    assert len({run.data.tags["cycle"] for run in list_runs(staged)}) == 1
+
+
+def test_a_second_training_is_a_second_run_of_the_same_cycle(staged: Path) -> None:
+    kedro_run(staged, ["training"], {"training": {"optimizer": {"learning_rate": 0.01}}})
+    kedro_run(staged, ["evaluation"])
+
+    first, second = find_model_runs(staged)
+    assert first.data.tags["cycle"] == second.data.tags["cycle"]
+    assert first.data.tags["data_digest"] == second.data.tags["data_digest"]
+    assert second.data.params["training.optimizer.learning_rate"] == "0.01"
+    assert "test/loss" in second.data.metrics
+    assert list_artifacts(first.info.run_id) - {"samples/generated.json"} >= {"validation/validation_report.json"}
+    assert "validation/validation_report.json" in list_artifacts(second.info.run_id)
+
+
+def test_a_new_ingestion_starts_a_new_cycle(whole: Path, make_project: MakeProject) -> None:
+    project = make_project("cycles")
+
+    kedro_run(project, ["ingestion"])
+    kedro_run(project, ["ingestion"])
+
+    assert len({run.data.tags["cycle"] for run in list_runs(project)}) == 2
+
+
+def test_generation_again_adds_no_row_twice_and_says_what_differs(whole: Path) -> None:
+    (run,) = find_model_runs(whole)
+
+    def count_rows() -> int:
+        return len(mlflow.load_table("samples/generated.json", run_ids=[run.info.run_id]))
+
+    before = count_rows()
+    kedro_run(whole, ["generation"])
+    assert count_rows() == before
+
+    kedro_run(whole, ["generation"], {"generation": {"sampling": {"temperature": 0.5}}})
+    assert count_rows() > before
+    (run,) = find_model_runs(whole)
+    assert run.data.params["generation.sampling.temperature"] == "1.0"
+    assert run.data.tags["last.generation.sampling.temperature"] == "0.5"
+
+
+def test_a_failing_node_marks_the_run_and_keeps_what_it_logged(make_project: MakeProject) -> None:
+    project = make_project("failing")
+
+    with pytest.raises(ValueError, match="stop_token='nosuchword'"):
+        kedro_run(project, parameters={"generation": {"sampling": {"stop_token": "nosuchword"}}})
+
+    (run,) = list_runs(project)
+    assert run.info.status == "FAILED"
+    assert "train/loss" in run.data.metrics
+
+
+def test_a_refused_batch_stops_the_run_before_anything_learns_from_it(make_project: MakeProject) -> None:
+    project = make_project("refused")
+
+    with pytest.raises(ValueError, match="at least 100,000 reviews"):
+        kedro_run(project, parameters={"validation": {"min_reviews": 100_000}})
+
+    (run,) = list_runs(project)
+    assert run.info.status == "FAILED"
+    assert "validation/validation_report.json" in list_artifacts(run.info.run_id)
+    assert not (project / "data/test/03_primary/reviews.parquet").exists()
+
+
+def test_a_wrong_parameter_is_refused_before_any_node_runs(make_project: MakeProject) -> None:
+    project = make_project("wrong")
+
+    with pytest.raises(Exception, match="embed_dim=16 is not divisible by num_heads=3"):
+        kedro_run(project, parameters={"model": {"num_heads": 3}})
+
+    assert not (project / "data/test").exists()
+
+
+def test_a_store_that_does_not_answer_is_told_before_anything_is_computed(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    project = make_project("unreachable")
+
+    with pytest.raises(TrackingStoreError, match=r"http://127.0.0.1:9 can't be used"):
+        kedro_run(project)
+
+    assert not (project / "data/test").exists()
+
+
+def test_evaluation_says_when_the_store_does_not_know_the_model(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other.db'}")
+
+    with pytest.raises(TrackingStoreError, match="set MLFLOW_TRACKING_URI to the store it was trained with"):
+        kedro_run(whole, ["evaluation"])
+
+
+def test_no_film_is_in_two_parts(whole: Path) -> None:
+    data = whole / "data/test"
+    films = pd.read_parquet(data / "03_primary/reviews.parquet").set_index("review_id")["movie_id"]
+    parts = {
+        part: set(films[pd.read_parquet(data / f"05_model_input/{part}_token_ids.parquet")["review_id"]])
+        for part in ("train", "validation", "test")
+    }
+
+    assert all(parts.values())
+    assert not parts["train"] & parts["validation"]
+    assert not parts["train"] & parts["test"]
+    assert not parts["validation"] & parts["test"]

@@ -1,0 +1,115 @@
+"""The logged model, used as others use it: in a fresh process, away from this checkout, and over HTTP."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+
+pytestmark = pytest.mark.slow
+
+LOAD_AND_PREDICT = """
+import sys
+sys.path = [entry for entry in sys.path if not entry.endswith("/src")]
+sys.meta_path = [finder for finder in sys.meta_path if "__editable__" not in repr(finder)]
+import mlflow, pandas as pd
+model = mlflow.pyfunc.load_model(sys.argv[1])
+import minigpt_pipeline
+print(minigpt_pipeline.__file__)
+prompts = pd.DataFrame({"prompt": ["the film", "a plot"]})
+for seed in (1, 1, 2):
+    print(model.predict(prompts, params={"max_new_tokens": 5, "seed": seed})["text"].tolist())
+assert "kedro" not in sys.modules
+"""
+
+
+@pytest.fixture
+def model_uri(run_id: str, tiny_model_file: Path) -> str:
+    from minigpt_pipeline.tracking.model_logging import log_model
+
+    log_model(tiny_model_file)
+    (output,) = mlflow.get_run(run_id).outputs.model_outputs
+    return str(mlflow.get_logged_model(output.model_id).artifact_location).removeprefix("file://")
+
+
+def test_it_holds_no_pickle_and_says_what_it_takes(model_uri: str) -> None:
+    folder = Path(model_uri)
+    model = mlflow.models.get_model_info(model_uri)
+
+    assert [path.name for path in folder.rglob("*") if path.suffix in {".pkl", ".pickle", ".joblib"}] == []
+    assert model.signature.inputs.input_names() == ["prompt"]
+    assert {param.name for param in model.signature.params} == {"max_new_tokens", "temperature", "top_k", "seed"}
+
+
+def test_it_writes_texts_in_a_process_started_elsewhere(model_uri: str, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", LOAD_AND_PREDICT, model_uri], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert result.returncode == 0, result.stderr
+    code, first, again, other = result.stdout.strip().splitlines()[-4:]
+    assert code.startswith(model_uri)
+    assert first == again != other
+    assert first.startswith("['the film ")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def server(model_uri: str) -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", model_uri, "--env-manager", "local"]
+    process = subprocess.Popen(
+        [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"{url}/ping", timeout=1)
+                break
+            except OSError:
+                time.sleep(0.5)
+        yield url
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait(timeout=20)
+
+
+def post(url: str, body: dict[str, Any]) -> tuple[int, Any]:
+    request = urllib.request.Request(
+        f"{url}/invocations", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_it_is_served_over_http_and_refuses_wrong_types(server: str) -> None:
+    prompts = {"dataframe_records": [{"prompt": "the film"}]}
+
+    status, answer = post(server, prompts | {"params": {"max_new_tokens": 3, "seed": 7}})
+    assert status == 200
+    assert answer["predictions"][0]["text"].startswith("the film ")
+
+    assert post(server, prompts | {"params": {"temperature": "warm"}})[0] == 400
+    assert post(server, {"dataframe_records": [{"prompt": 5}]})[0] == 400
