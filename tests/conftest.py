@@ -62,4 +62,6 @@ def imdb_archive() -> Path:
     for candidate in (os.environ.get("MINIGPT_IMDB_ARCHIVE"), PROJECT / "data/01_raw/aclImdb_v1.tar.gz"):
         if candidate and Path(candidate).is_file():
             return Path(candidate)
-    pytest.skip("the real reviews are absent: MINIGPT_IMDB_ARCHIVE is not set, data/01_raw/aclImdb_v1.tar.gz is not there")
+    pytest.skip(
+        "the real reviews are absent: MINIGPT_IMDB_ARCHIVE is not set, data/01_raw/aclImdb_v1.tar.gz is not there"
+    )

@@ -43,7 +43,12 @@ def make_model() -> Callable[[int], MiniGPT]:
 @pytest.fixture
 def train_for() -> Callable[..., TrainingOutcome]:
     def run(
-        model: MiniGPT, sequences: np.ndarray, steps: int, seed: int = 0, precision: str = "float32", optimizer: str = "adam"
+        model: MiniGPT,
+        sequences: np.ndarray,
+        steps: int,
+        seed: int = 0,
+        precision: str = "float32",
+        optimizer: str = "adam",
     ) -> TrainingOutcome:
         training = TrainingParameters(
             seed=seed,

@@ -50,7 +50,11 @@ def test_saving_twice_gives_the_same_bytes(tmp_path: Path, dataset_class: type, 
         dataset_class(filepath=str(tmp_path / name / "content")).save(content)
 
     files = [
-        {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*") if path.is_file()}
+        {
+            path.relative_to(tmp_path / name): path.read_bytes()
+            for path in (tmp_path / name).rglob("*")
+            if path.is_file()
+        }
         for name in ("first", "second")
     ]
     assert files[0] == files[1]
@@ -89,7 +93,9 @@ def test_pages_replace_what_was_there(tmp_path: Path) -> None:
 
 
 def test_load_says_what_to_run_where_nothing_was_saved(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"There is no .*reviews.parquet: run the pipeline that makes it first"):
+    with pytest.raises(
+        DatasetError, match=r"There is no .*reviews.parquet: run the pipeline that makes it first"
+    ):
         TableDataset(filepath=str(tmp_path / "reviews.parquet")).load()
 
 
@@ -98,7 +104,9 @@ def test_load_refuses_another_format_version(tmp_path: Path, foreign: str) -> No
     path = tmp_path / "metrics.json"
     path.write_text(foreign)
 
-    with pytest.raises(DatasetError, match=r"has format version (99|None), this version of the project reads 1"):
+    with pytest.raises(
+        DatasetError, match=r"has format version (99|None), this version of the project reads 1"
+    ):
         JsonDataset(filepath=str(path)).load()
 
 

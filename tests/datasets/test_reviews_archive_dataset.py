@@ -1,4 +1,4 @@
-"""Every source of the archive, and everything that can be wrong with it; the download comes from a real local server."""
+"""Every source of the archive, and all that can be wrong with it; downloads come from a real local server."""
 
 import gzip
 import hashlib
@@ -80,7 +80,9 @@ def test_a_local_file_comes_first(make_archive: MakeArchive, tmp_path: Path) -> 
 
 
 def test_a_local_file_that_is_absent_is_never_downloaded(make_archive: MakeArchive, tmp_path: Path) -> None:
-    dataset = ReviewsArchiveDataset(filepath=str(make_archive(FILES)), local_file=str(tmp_path / "absent.tar.gz"))
+    dataset = ReviewsArchiveDataset(
+        filepath=str(make_archive(FILES)), local_file=str(tmp_path / "absent.tar.gz")
+    )
 
     with pytest.raises(DatasetError, match=r"no file .*absent.tar.gz, which MINIGPT_IMDB_ARCHIVE names"):
         dataset.load()
@@ -89,7 +91,11 @@ def test_a_local_file_that_is_absent_is_never_downloaded(make_archive: MakeArchi
 def test_links_and_folders_are_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "reviews.tar"
     with tarfile.open(path, "w") as archive:
-        for name, kind in (("folder", tarfile.DIRTYPE), ("link", tarfile.SYMTYPE), ("device", tarfile.CHRTYPE)):
+        for name, kind in (
+            ("folder", tarfile.DIRTYPE),
+            ("link", tarfile.SYMTYPE),
+            ("device", tarfile.CHRTYPE),
+        ):
             member = tarfile.TarInfo(name)
             member.type, member.linkname = kind, "/etc/passwd"
             archive.addfile(member)
@@ -111,7 +117,9 @@ def test_what_is_no_archive_is_named(tmp_path: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.8])
 @pytest.mark.parametrize("is_gzipped", [True, False])
-def test_an_archive_that_was_cut_off_is_named(make_archive: MakeArchive, share: float, is_gzipped: bool) -> None:
+def test_an_archive_that_was_cut_off_is_named(
+    make_archive: MakeArchive, share: float, is_gzipped: bool
+) -> None:
     path = make_archive({f"file{number}": bytes(range(256)) * 2 for number in range(40)})
     content = path.read_bytes() if is_gzipped else gzip.decompress(path.read_bytes())
     assert len(content) % 512 == 0 or is_gzipped  # so that some cuts fall between two files
@@ -155,14 +163,20 @@ def test_a_download_is_kept_and_used_again(
 
 
 def test_a_download_is_tried_again(
-    make_archive: MakeArchive, tmp_path: Path, server: str, handler: type[FlakyHandler], monkeypatch: pytest.MonkeyPatch
+    make_archive: MakeArchive,
+    tmp_path: Path,
+    server: str,
+    handler: type[FlakyHandler],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     handler.failures = 2
     source = make_archive(FILES)
     target = tmp_path / "kept" / "reviews.tar.gz"
 
-    dataset = ReviewsArchiveDataset(filepath=str(target), url=f"{server}/{source.name}", sha256=sha256(source))
+    dataset = ReviewsArchiveDataset(
+        filepath=str(target), url=f"{server}/{source.name}", sha256=sha256(source)
+    )
 
     assert read(dataset) == FILES
     assert handler.requests == 3

@@ -72,7 +72,8 @@ def test_in_precision_computes_less_precisely_with_the_same_float32_weights(
 
 
 @pytest.mark.parametrize(
-    "module", ["token_and_position_embedding", "causal_self_attention", "transformer_block", "mini_gpt", "losses"]
+    "module",
+    ["token_and_position_embedding", "causal_self_attention", "transformer_block", "mini_gpt", "losses"],
 )
 def test_layers_are_written_without_tensorflow(module: str) -> None:
     """On `keras.ops` alone they work on Keras' other backends."""

@@ -17,7 +17,9 @@ def test_assign_part_gives_each_part_its_share() -> None:
     assert shares["test"] == pytest.approx(0.05, abs=0.005)
 
 
-@pytest.mark.parametrize(("film", "part"), [("tt0064354", "train"), ("tt0000004", "validation"), ("tt0000019", "test")])
+@pytest.mark.parametrize(
+    ("film", "part"), [("tt0064354", "train"), ("tt0000004", "validation"), ("tt0000019", "test")]
+)
 def test_assign_part_never_moves_a_film(film: str, part: str) -> None:
     assert assign_part(film, SHARES) == part
 

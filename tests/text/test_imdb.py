@@ -52,7 +52,7 @@ def test_parse_reviews_refuses_an_archive_without_reviews() -> None:
 
 
 def test_parse_reviews_names_the_file_that_is_not_utf8() -> None:
-    with pytest.raises(ValueError, match="0_1.txt is not UTF-8: byte 0xff at position 3"):
+    with pytest.raises(ValueError, match=r"0_1\.txt is not UTF-8: byte 0xff at position 3"):
         parse_reviews([ArchiveMember("aclImdb/train/neg/0_1.txt", b"abc\xff")], include_unlabelled=False)
 
 

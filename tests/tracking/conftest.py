@@ -52,7 +52,13 @@ def tiny_model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     keras.utils.set_random_seed(0)
     words = Vocabulary(("", "[UNK]", "the", "film", "a", "plot", "is"))
     sizes = ModelParameters(
-        sequence_length=6, embed_dim=8, num_heads=2, head_dim=None, feed_forward_dim=8, num_blocks=1, dropout=0.0
+        sequence_length=6,
+        embed_dim=8,
+        num_heads=2,
+        head_dim=None,
+        feed_forward_dim=8,
+        num_blocks=1,
+        dropout=0.0,
     )
     path = tmp_path_factory.mktemp("tiny") / "trained_model.keras"
     save_trained_model(path, TrainedModel.from_model(create_model(sizes, len(words)), words, {"epochs": 1}))

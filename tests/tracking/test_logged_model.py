@@ -47,12 +47,21 @@ def test_it_holds_no_pickle_and_says_what_it_takes(model_uri: str) -> None:
 
     assert [path.name for path in folder.rglob("*") if path.suffix in {".pkl", ".pickle", ".joblib"}] == []
     assert model.signature.inputs.input_names() == ["prompt"]
-    assert {param.name for param in model.signature.params} == {"max_new_tokens", "temperature", "top_k", "seed"}
+    assert {param.name for param in model.signature.params} == {
+        "max_new_tokens",
+        "temperature",
+        "top_k",
+        "seed",
+    }
 
 
 def test_it_writes_texts_in_a_process_started_elsewhere(model_uri: str, tmp_path: Path) -> None:
     result = subprocess.run(
-        [sys.executable, "-c", LOAD_AND_PREDICT, model_uri], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", LOAD_AND_PREDICT, model_uri],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert result.returncode == 0, result.stderr
@@ -71,7 +80,17 @@ def free_port() -> int:
 @pytest.fixture
 def server(model_uri: str) -> Iterator[str]:
     port = free_port()
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", model_uri, "--env-manager", "local"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "models",
+        "serve",
+        "--model-uri",
+        model_uri,
+        "--env-manager",
+        "local",
+    ]
     process = subprocess.Popen(
         [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
         env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},

@@ -41,7 +41,9 @@ def test_log_parameters_logs_them_once(run_id: str) -> None:
     assert mlflow.get_run(run_id).data.params == {"model.embed_dim": "256", "model.num_heads": "2"}
 
 
-def test_log_parameters_keeps_the_first_value_and_tells_the_last(run_id: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_log_parameters_keeps_the_first_value_and_tells_the_last(
+    run_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
     log_parameters({"generation.sampling.temperature": "1.0"})
     log_parameters({"generation.sampling.temperature": "0.5"})
 

@@ -45,7 +45,9 @@ def test_connect_says_when_a_server_does_not_answer(store: str, tmp_path: Path) 
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
 
-    with pytest.raises(TrackingStoreError, match=rf"store http://127.0.0.1:{port} can't be used .*unset MLFLOW_TRACKING_URI"):
+    with pytest.raises(
+        TrackingStoreError, match=rf"store http://127.0.0.1:{port} can't be used .*unset MLFLOW_TRACKING_URI"
+    ):
         connect(settings(f"http://127.0.0.1:{port}"), tmp_path)
 
 

@@ -35,7 +35,9 @@ def test_samples_are_appended(run_id: str, artifacts: Path) -> None:
 
 
 @pytest.mark.parametrize("top_k", [10, None])
-def test_samples_that_are_there_are_not_appended_again(run_id: str, artifacts: Path, top_k: int | None) -> None:
+def test_samples_that_are_there_are_not_appended_again(
+    run_id: str, artifacts: Path, top_k: int | None
+) -> None:
     append_samples([ROW | {"top_k": top_k}])
     append_samples([ROW | {"top_k": top_k}, ROW | {"seed": 1, "top_k": top_k}])
 

@@ -17,7 +17,8 @@ class TableDataset(LocalDataset[pd.DataFrame]):
         """Read a parquet file of this format version."""
         table = pq.read_table(path)
         check_format_version(read_format_version(table), path)
-        return table.to_pandas()
+        frame: pd.DataFrame = table.to_pandas()
+        return frame
 
     def write(self, path: Path, content: pd.DataFrame) -> None:
         """Write a parquet file with the format version in its schema."""

@@ -32,8 +32,8 @@ def flatten_parameters(name: str, value: Any) -> dict[str, str]:
 def log_parameters(parameters: dict[str, str]) -> None:
     """Log parameters to the open run.
 
-    A run's parameters can't be changed. Where a pipeline is started again for the same model with another value, as with
-    `--pipeline generation --params generation.sampling.temperature=0.5`, the run keeps the first and a tag tells the last.
+    A run's parameters can't be changed. Where a pipeline is started again for the same model with another value, as by
+    `--params generation.sampling.temperature=0.5`, the run keeps the first value and a tag tells the last.
     """
     run = mlflow.active_run()
     if run is None:

@@ -21,7 +21,7 @@ from mlflow.exceptions import MlflowException
 from minigpt_pipeline.tracking.dataset_logging import log_dataset, log_input
 from minigpt_pipeline.tracking.lineage import Lineage, new_cycle, read_lineage, write_lineage
 from minigpt_pipeline.tracking.parameter_logging import flatten_parameters, log_parameters
-from minigpt_pipeline.tracking.store import TrackingStoreError
+from minigpt_pipeline.tracking.store import TrackingStoreError, hide_password
 
 logger = logging.getLogger(__name__)
 
@@ -85,13 +85,13 @@ class TrackedSession:
         return max((lineage.cycle for lineage in self._lineages.values()), default=None) or new_cycle()
 
     def _resume(self, run_id: str | None) -> None:
-        path = self._filepath(TRAINED_MODEL)
         try:
             mlflow.start_run(run_id=run_id)
         except MlflowException as error:
+            store, reason = hide_password(mlflow.get_tracking_uri()), str(error).splitlines()[0]
             raise TrackingStoreError(
-                f"The run {run_id}, in which {path} was trained, can't be continued in the store "
-                f"{mlflow.get_tracking_uri()} ({str(error).splitlines()[0]}): set MLFLOW_TRACKING_URI to the store it was trained with, or train again"
+                f"The run {run_id}, which trained {self._filepath(TRAINED_MODEL)}, can't be continued in the store "
+                f"{store} ({reason}): set MLFLOW_TRACKING_URI to the store it was trained with, or train again"
             ) from error
 
     def _tags(self, info: SessionInfo) -> dict[str, str]:

@@ -47,7 +47,7 @@ def connect(settings: TrackingSettings, project_path: Path) -> str:
     """
     _silence()
     uri = absolute_uri(settings.tracking_uri, project_path)
-    shown = _PASSWORD.sub(r"\1:***@", uri)
+    shown = hide_password(uri)
     with _unchanged_environment("MLFLOW_TRACKING_URI"):
         # MLflow sets the variable too, and the next session in this process would take that for the user's wish.
         mlflow.set_tracking_uri(uri)
@@ -60,7 +60,7 @@ def connect(settings: TrackingSettings, project_path: Path) -> str:
                 mlflow.create_experiment(settings.experiment, artifact_location=location)
         mlflow.set_experiment(settings.experiment)
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        reason = _PASSWORD.sub(r"\1:***@", str(error).splitlines()[0])
+        reason = hide_password(str(error).splitlines()[0])
         raise TrackingStoreError(
             f"The MLflow store {shown} can't be used ({reason}): start its server, "
             "or unset MLFLOW_TRACKING_URI to log to mlflow.db in the project"
@@ -68,6 +68,11 @@ def connect(settings: TrackingSettings, project_path: Path) -> str:
     if settings.system_metrics:
         mlflow.set_system_metrics_sampling_interval(settings.system_metrics_interval)
     return shown
+
+
+def hide_password(text: str) -> str:
+    """Leave the password out of any address in a text."""
+    return _PASSWORD.sub(r"\1:***@", text)
 
 
 def absolute_uri(uri: str, project_path: Path) -> str:

@@ -6,8 +6,8 @@ import pytest
 
 from minigpt_pipeline.parameters import ComputeSettings, EvaluationParameters, ModelParameters
 from minigpt_pipeline.pipelines.evaluation.nodes import evaluate_model, measure_source_loss
-from minigpt_pipeline.text.synthetic_reviews import fresh_reviews, log_probabilities
 from minigpt_pipeline.text.standardization import to_words
+from minigpt_pipeline.text.synthetic_reviews import fresh_reviews, log_probabilities
 from minigpt_pipeline.text.vocabulary import Vocabulary, build_vocabulary
 
 COMPUTE = ComputeSettings(device="cpu", precision="float32", memory_growth=True, deterministic=True)
@@ -35,14 +35,23 @@ def test_evaluate_model_of_a_model_that_knows_nothing(token_ids: pa.Table, vocab
     from minigpt_pipeline.model.saved_model import TrainedModel
 
     sizes = ModelParameters(
-        sequence_length=LENGTH, embed_dim=8, num_heads=2, head_dim=None, feed_forward_dim=8, num_blocks=1, dropout=0.1
+        sequence_length=LENGTH,
+        embed_dim=8,
+        num_heads=2,
+        head_dim=None,
+        feed_forward_dim=8,
+        num_blocks=1,
+        dropout=0.1,
     )
     model = create_model(sizes, len(vocabulary))
     model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
     trained_model = TrainedModel.from_model(model, vocabulary, {"epochs": 0})
 
     metrics = evaluate_model(
-        trained_model, token_ids, EvaluationParameters(batch_size=2, known_source="synthetic_reviews"), COMPUTE
+        trained_model,
+        token_ids,
+        EvaluationParameters(batch_size=2, known_source="synthetic_reviews"),
+        COMPUTE,
     )
 
     assert metrics["test/loss"] == pytest.approx(math.log(len(vocabulary)), abs=1e-5)

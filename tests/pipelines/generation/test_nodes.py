@@ -5,12 +5,26 @@ import pandas as pd
 from minigpt_pipeline.pipelines.generation.nodes import plot_loss, plot_samples
 
 HISTORY = pd.DataFrame(
-    {"step": [1, 2, 2], "name": ["train/loss", "train/loss", "val/loss"], "value": [5.0, 4.0, 4.2], "epoch": 1, "words": 9}
+    {
+        "step": [1, 2, 2],
+        "name": ["train/loss", "train/loss", "val/loss"],
+        "value": [5.0, 4.0, 4.2],
+        "epoch": 1,
+        "words": 9,
+    }
 )
 
 
 def samples(text: str) -> pd.DataFrame:
-    row = {"epoch": 1, "prompt": "the best", "sample": 0, "text": text, "temperature": 1.0, "top_k": 10, "seed": 0}
+    row = {
+        "epoch": 1,
+        "prompt": "the best",
+        "sample": 0,
+        "text": text,
+        "temperature": 1.0,
+        "top_k": 10,
+        "seed": 0,
+    }
     return pd.DataFrame([row, row | {"sample": 1}])
 
 

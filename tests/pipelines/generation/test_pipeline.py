@@ -25,7 +25,13 @@ def generated(tmp_path: Path) -> pd.DataFrame:
     from minigpt_pipeline.model.saved_model import TrainedModel
 
     sizes = ModelParameters(
-        sequence_length=4, embed_dim=8, num_heads=2, head_dim=None, feed_forward_dim=8, num_blocks=1, dropout=0.0
+        sequence_length=4,
+        embed_dim=8,
+        num_heads=2,
+        head_dim=None,
+        feed_forward_dim=8,
+        num_blocks=1,
+        dropout=0.0,
     )
     generation = GenerationParameters(
         prompts=["The film", "nosuchword is"],

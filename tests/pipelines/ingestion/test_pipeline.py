@@ -7,7 +7,10 @@ from minigpt_pipeline.text.imdb import ArchiveMember
 
 
 def test_ingestion_turns_an_archive_into_reviews() -> None:
-    members = [ArchiveMember("aclImdb/train/pos/0_9.txt", b"Good."), ArchiveMember("aclImdb/train/unsup/0_0.txt", b"?")]
+    members = [
+        ArchiveMember("aclImdb/train/pos/0_9.txt", b"Good."),
+        ArchiveMember("aclImdb/train/unsup/0_0.txt", b"?"),
+    ]
     catalog = DataCatalog(
         {
             "reviews_archive": MemoryDataset(members),

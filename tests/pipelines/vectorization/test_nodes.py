@@ -44,7 +44,9 @@ def test_adapt_vocabulary_sees_training_films_only() -> None:
 def test_adapt_vocabulary_refuses_too_few_words(review_words: pa.Table) -> None:
     demanding = VECTORIZATION.model_copy(update={"min_words": 1000})
 
-    with pytest.raises(ValueError, match=r"have \d+ words between them, expected at least 1000: .*lower min_words"):
+    with pytest.raises(
+        ValueError, match=r"have \d+ words between them, expected at least 1000: .*lower min_words"
+    ):
         adapt_vocabulary(review_words, demanding)
 
 

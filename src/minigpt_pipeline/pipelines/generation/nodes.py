@@ -40,9 +40,8 @@ def plot_samples(generated_samples: pd.DataFrame) -> Figure:
     Args:
         generated_samples: What `generate_samples` returns.
     """
-    blocks = [
-        (row.prompt, textwrap.wrap(row.text, TEXT_WIDTH)) for row in generated_samples.itertuples(index=False)
-    ]
+    texts = zip(generated_samples["prompt"], generated_samples["text"], strict=True)
+    blocks = [(prompt, textwrap.wrap(text, TEXT_WIDTH)) for prompt, text in texts]
     num_lines = sum(len(lines) + 1 for _, lines in blocks)
     figure = Figure(figsize=(11, 0.6 + 0.22 * num_lines), layout="constrained")
     axes = figure.subplots()
