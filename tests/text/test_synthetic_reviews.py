@@ -17,7 +17,6 @@ from minigpt_pipeline.text.standardization import to_words
 from minigpt_pipeline.text.synthetic_grammar import LIST_GOES_ON, SLOT, TOPICS, Topic, build_automaton
 from minigpt_pipeline.text.synthetic_reviews import (
     NUM_REVIEWS,
-    Film,
     ReviewReader,
     draw_film,
     fresh_reviews,
@@ -35,6 +34,8 @@ NUM_SCORED_WORDS = 81  # the measure scores words 2 to 81
 
 BEGINNING = """This is Silent Harbor, a truly good western about lonely strangers and dark faces.
     It is about Amos, a lonely sheriff from that dark ranch who must find dark faces."""
+
+Prediction = tuple[str, dict[str, float]]
 
 BEGINNING_DRAWS = [
     ("title_first", "silent"),
@@ -59,16 +60,21 @@ def scored_reviews() -> list[list[str]]:
     return [to_words(review.text)[:NUM_SCORED_WORDS] for review in fresh_reviews(600, seed=11)]
 
 
+@pytest.fixture(scope="module")
+def predictions(scored_reviews: list[list[str]]) -> list[Prediction]:
+    """Each word of some reviews, with the probabilities of all words that could stand in its place."""
+    predicted = []
+    for words in scored_reviews[:150]:
+        reader = ReviewReader()
+        for word in words:
+            predicted.append((word, reader.list_next_words()))
+            reader.read(word)
+    return predicted
+
+
 def read_members(path: Path) -> dict[str, bytes]:
     with tarfile.open(path) as archive:
         return {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
-
-
-def read_reader(words: list[str]) -> ReviewReader:
-    reader = ReviewReader()
-    for word in words:
-        reader.read(word)
-    return reader
 
 
 class TestArchive:
@@ -82,7 +88,6 @@ class TestArchive:
         content = ARCHIVE.read_bytes()
 
         assert len(content) < 1_000_000
-        # RFC 1952: no flags (so no file name) and no time.
         assert content[3:8] == bytes(5)
         with tarfile.open(ARCHIVE) as archive:
             assert {(m.mtime, m.uid, m.gid, m.uname, m.gname) for m in archive} == {(0, 0, 0, "", "")}
@@ -122,6 +127,8 @@ class TestArchive:
         one, other, third = ((tmp_path / name).read_bytes() for name in ("one", "other", "third"))
 
         assert one == other
+        # RFC 1952: no flags (so no file name) and no time.
+        assert one[3:8] == bytes(5)
         assert gzip.decompress(one) != gzip.decompress(third)
 
     def test_refuses_to_be_empty(self, tmp_path: Path) -> None:
@@ -206,41 +213,34 @@ class TestLogProbabilities:
             math.log(choices * total), abs=1e-9
         )
 
-    def test_equals_the_entropy_on_average(self, scored_reviews: list[list[str]]) -> None:
+    def test_equals_the_entropy_on_average(self, predictions: list[Prediction]) -> None:
         """The writer never asks the automaton: if the two disagree, surprise and entropy differ."""
         surplus = []
-        for words in scored_reviews[:60]:
-            reader = ReviewReader()
-            for word in words:
-                p = np.array(list(reader.list_next_words().values()))
-                entropy = -(p * np.log(p)).sum()
-                surplus.append(-reader.read(word) - entropy)
+        for word, probabilities in predictions:
+            p = np.array(list(probabilities.values()))
+            surplus.append(-math.log(probabilities[word]) + (p * np.log(p)).sum())
 
         standard_error = np.std(surplus) / math.sqrt(len(surplus))
-        assert standard_error < 0.03
-        assert abs(np.mean(surplus)) < 3.5 * standard_error
+        assert standard_error < 0.02
+        assert abs(np.mean(surplus)) < 3 * standard_error
 
-    def test_has_calibrated_openings(self) -> None:
-        """Of the words after a whole story, each comes as often as it is said to come."""
-        expected: Counter[str] = Counter()
-        variance: Counter[str] = Counter()
-        observed: Counter[str] = Counter()
-        for review in fresh_reviews(800, seed=21):
-            words = to_words(review.text)
-            stop = words.index("together") if "together" in words else None
-            if stop is None or words[:stop].count(".") < 3:
-                continue
-            reader = read_reader(words[: words.index(".", stop) + 1])
-            for word, p in reader.list_next_words().items():
+    def test_is_calibrated_word_by_word(self, predictions: list[Prediction]) -> None:
+        """Each word comes as often as it was said to come, wherever it could."""
+        expected, variance = Counter[str](), Counter[str]()
+        for _, probabilities in predictions:
+            for word, p in probabilities.items():
                 expected[word] += p
                 variance[word] += p * (1 - p)
-            observed[words[words.index(".", stop) + 1]] += 1
-        frequent = [word for word in expected if expected[word] >= 10]
+        observed = Counter(word for word, _ in predictions)
+        deviations = [
+            (observed[word] - expected[word]) / math.sqrt(variance[word])
+            for word in expected
+            if variance[word] > 5
+        ]
 
-        assert len(frequent) >= 10
-        assert observed.total() == pytest.approx(expected.total())
-        for word in frequent:
-            assert abs(observed[word] - expected[word]) < 4 * math.sqrt(variance[word]), word
+        assert len(deviations) > 200
+        assert max(map(abs, deviations)) < 4
+        assert np.std(deviations) == pytest.approx(1, abs=0.15)
 
     def test_sums_to_one_over_the_next_words(self, scored_reviews: list[list[str]]) -> None:
         rng = random.Random(3)
@@ -370,14 +370,30 @@ class TestGrammar:
             build_automaton.cache_clear()
 
 
-def test_film_is_drawn_as_the_probability_assumes() -> None:
+def test_film_and_rating_are_drawn_as_the_probability_assumes() -> None:
     rng = random.Random(6)
-    films: list[Film] = [draw_film(rng) for _ in range(4000)]
+    films = [draw_film(rng) for _ in range(4000)]
+    westerns = [film for film in films if film.genre == "western"]
+    samples = [
+        ([film.genre for film in films], GENRES, np.full(len(GENRES), 1 / len(GENRES))),
+        (
+            [write_review(films[0], rng).rating for _ in range(800)],
+            RATINGS,
+            np.full(len(RATINGS), 1 / len(RATINGS)),
+        ),
+        (
+            [film.words["hero"] for film in films],
+            WORD_CLASSES["hero"].words,
+            WORD_CLASSES["hero"].probabilities[0, 0],
+        ),
+        (
+            [film.words["role"] for film in westerns],
+            WORD_CLASSES["role"].words,
+            WORD_CLASSES["role"].probabilities[0, 0],
+        ),
+    ]
 
-    for name, fixed in (("hero", None), ("role", "western")):
-        chosen = [film.words[name] for film in films if fixed in (None, film.genre)]
-        word_class = WORD_CLASSES[name]
-        row = word_class.probabilities[0, GENRES.index(fixed) if fixed else 0]
-        for word, probability in zip(word_class.words, row, strict=True):
-            deviation = math.sqrt(len(chosen) * probability * (1 - probability))
-            assert abs(chosen.count(word) - len(chosen) * probability) <= 4 * deviation, word
+    for drawn, values, probabilities in samples:
+        for value, p in zip(values, probabilities, strict=True):
+            deviation = math.sqrt(len(drawn) * p * (1 - p))
+            assert abs(drawn.count(value) - len(drawn) * p) <= 4 * deviation, value

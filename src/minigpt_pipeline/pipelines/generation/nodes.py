@@ -43,7 +43,7 @@ def plot_samples(generated_samples: pd.DataFrame) -> Figure:
     texts = zip(generated_samples["prompt"], generated_samples["text"], strict=True)
     blocks = [(prompt, textwrap.wrap(text, TEXT_WIDTH)) for prompt, text in texts]
     num_lines = sum(len(lines) + 1 for _, lines in blocks)
-    figure = Figure(figsize=(11, 0.6 + 0.22 * num_lines), layout="constrained")
+    figure = Figure(figsize=(9, 0.6 + 0.22 * num_lines), layout="constrained")
     axes = figure.subplots()
     axes.set_axis_off()
     axes.set_xlim(0, 1)

@@ -1,0 +1,76 @@
+"""Every rule between parameters, and what it says when it is broken."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from minigpt_pipeline import parameters
+
+MODEL = {
+    "sequence_length": 8,
+    "embed_dim": 12,
+    "num_heads": 3,
+    "head_dim": None,
+    "feed_forward_dim": 8,
+    "num_blocks": 1,
+    "dropout": 0.1,
+}
+SAMPLING = {"temperature": 1.0, "top_k": 10, "max_new_tokens": 5, "stop_token": None}
+
+
+@pytest.mark.parametrize(
+    ("model", "values", "message"),
+    [
+        ("ModelParameters", MODEL | {"num_heads": 5}, "embed_dim=12 is not divisible by num_heads=5: change one of them"),
+        ("ModelParameters", MODEL | {"dropout": 1.0}, "dropout\n.*less than 1"),
+        ("ModelParameters", MODEL | {"heads": 3}, "heads\n.*not permitted"),
+        ("SplitParameters", {"train": 0.9, "validation": 0.2, "test": 0.1}, "sum to 1.2, not to 1"),
+        (
+            "GenerationParameters",
+            {"prompts": ["the", " "], "seeds": [1], "sampling": SAMPLING},
+            r"prompts\[1\]=' ' is blank",
+        ),
+        ("GenerationParameters", {"prompts": [], "seeds": [1], "sampling": SAMPLING}, "prompts\n.*at least 1 item"),
+        ("SamplingParameters", SAMPLING | {"top_k": 0}, "top_k\n.*greater than or equal to 1"),
+        ("SamplingParameters", SAMPLING | {"temperature": -1}, "temperature\n.*greater than or equal to 0"),
+        (
+            "ComputeSettings",
+            {"device": "tpu", "precision": "float32", "memory_growth": True, "deterministic": True},
+            "device\n.*'auto', 'cpu' or 'gpu'",
+        ),
+    ],
+)
+def test_a_broken_rule_is_named(model: str, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        getattr(parameters, model)(**values)
+
+
+def test_a_head_width_of_its_own_needs_no_division() -> None:
+    assert parameters.ModelParameters(**MODEL | {"num_heads": 5, "head_dim": 7}).head_dim == 7
+
+
+@pytest.mark.parametrize("name", ["text_length", "positive_share"])
+def test_bounds_are_ordered(name: str) -> None:
+    bounds = {
+        "min_reviews": 1,
+        "min_text_length": 1,
+        "max_text_length": 9,
+        "max_rejected_share": 0.1,
+        "max_duplicate_share": 0.1,
+        "min_positive_share": 0.1,
+        "max_positive_share": 0.9,
+        "max_non_ascii_share": 0.1,
+        "max_markup_share": 0.1,
+    }
+    low, high = bounds[f"max_{name}"], bounds[f"min_{name}"]
+
+    with pytest.raises(ValidationError, match=f"min_{name}={low} is larger than max_{name}={high}"):
+        parameters.ValidationParameters(**bounds | {f"min_{name}": low, f"max_{name}": high})
+
+
+def test_parameters_are_frozen() -> None:
+    model = parameters.ModelParameters(**MODEL)
+
+    with pytest.raises(ValidationError, match="frozen"):
+        model.embed_dim = 24  # type: ignore[misc]

@@ -1,0 +1,54 @@
+import pandas as pd
+import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Node, Pipeline
+
+from minigpt_pipeline.tracking.run_summary import print_summary
+
+METRICS = {"test/loss": 2.1612, "test/perplexity": 8.68, "test/unk_rate": 0.021}
+SAMPLES = pd.DataFrame(
+    {"prompt": ["the best"] * 6 + ["other"], "text": [f"the best [bold]{number}[/bold]" for number in range(6)] + ["other"]}
+)
+
+
+def make_nothing() -> int:
+    return 0
+
+
+def summarize(*saved: str, metrics: dict[str, float] = METRICS) -> None:
+    pipeline = Pipeline([Node(make_nothing, inputs=None, outputs=name, name=name) for name in saved])
+    catalog = DataCatalog(
+        {"evaluation_metrics": MemoryDataset(metrics), "generated_samples": MemoryDataset(SAMPLES)}
+    )
+    print_summary(pipeline, catalog, "run-id", "sqlite:///mlflow.db")
+
+
+def test_it_says_where_the_run_is(capsys: pytest.CaptureFixture[str]) -> None:
+    summarize("raw_reviews")
+
+    out = capsys.readouterr().out
+    assert "run-id in sqlite:///mlflow.db: make ui shows it" in out
+    assert "perplexity" not in out
+
+
+def test_it_shows_the_loss_beside_the_known_entropy(capsys: pytest.CaptureFixture[str]) -> None:
+    summarize("evaluation_metrics", metrics=METRICS | {"test/source_loss": 2.0392, "test/excess_loss": 0.122})
+
+    out = capsys.readouterr().out
+    for figure in ("2.1612", "2.0392", "0.1220", "8.68", "2.10%", "[UNK]"):
+        assert figure in out
+
+
+def test_it_shows_no_entropy_where_none_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    summarize("evaluation_metrics")
+
+    assert "entropy" not in capsys.readouterr().out
+
+
+def test_it_shows_five_texts_of_the_first_prompt_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    summarize("generated_samples")
+
+    out = capsys.readouterr().out
+    assert "5) the best [bold]4[/bold]" in out
+    assert "6)" not in out
+    assert "other" not in out
