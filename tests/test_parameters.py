@@ -22,7 +22,11 @@ SAMPLING = {"temperature": 1.0, "top_k": 10, "max_new_tokens": 5, "stop_token": 
 @pytest.mark.parametrize(
     ("model", "values", "message"),
     [
-        ("ModelParameters", MODEL | {"num_heads": 5}, "embed_dim=12 is not divisible by num_heads=5: change one of them"),
+        (
+            "ModelParameters",
+            MODEL | {"num_heads": 5},
+            "embed_dim=12 is not divisible by num_heads=5: change one of them",
+        ),
         ("ModelParameters", MODEL | {"dropout": 1.0}, "dropout\n.*less than 1"),
         ("ModelParameters", MODEL | {"heads": 3}, "heads\n.*not permitted"),
         ("SplitParameters", {"train": 0.9, "validation": 0.2, "test": 0.1}, "sum to 1.2, not to 1"),
@@ -31,7 +35,11 @@ SAMPLING = {"temperature": 1.0, "top_k": 10, "max_new_tokens": 5, "stop_token": 
             {"prompts": ["the", " "], "seeds": [1], "sampling": SAMPLING},
             r"prompts\[1\]=' ' is blank",
         ),
-        ("GenerationParameters", {"prompts": [], "seeds": [1], "sampling": SAMPLING}, "prompts\n.*at least 1 item"),
+        (
+            "GenerationParameters",
+            {"prompts": [], "seeds": [1], "sampling": SAMPLING},
+            "prompts\n.*at least 1 item",
+        ),
         ("SamplingParameters", SAMPLING | {"top_k": 0}, "top_k\n.*greater than or equal to 1"),
         ("SamplingParameters", SAMPLING | {"temperature": -1}, "temperature\n.*greater than or equal to 0"),
         (

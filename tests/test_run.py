@@ -286,7 +286,9 @@ def test_no_film_is_in_two_parts(whole: Path) -> None:
 @pytest.mark.parametrize(
     "command", [["registry", "list"], ["run", "--pipeline", "ingestion", "--env", "test"]], ids=" ".join
 )
-def test_a_command_that_computes_nothing_loads_no_tensorflow(make_project: MakeProject, command: list[str]) -> None:
+def test_a_command_that_computes_nothing_loads_no_tensorflow(
+    make_project: MakeProject, command: list[str]
+) -> None:
     code = """
 import atexit, sys
 from kedro.framework.cli.cli import main

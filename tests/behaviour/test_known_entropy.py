@@ -53,7 +53,9 @@ def read_parameters(environment: str) -> dict[str, Any]:
     return yaml.safe_load((CONF / environment / "parameters_training.yml").read_text())
 
 
-def train_on_the_source(sizes: dict[str, Any], training: dict[str, Any], num_reviews: int) -> tuple[MiniGPT, Vocabulary]:
+def train_on_the_source(
+    sizes: dict[str, Any], training: dict[str, Any], num_reviews: int
+) -> tuple[MiniGPT, Vocabulary]:
     words = write_words(num_reviews, TRAIN_SEED)
     vocabulary = build_vocabulary(words, 20_000)
     keras.utils.set_random_seed(1)
@@ -80,7 +82,9 @@ def test_the_sample_environment_comes_close_to_the_entropy_and_not_below_it() ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("has_mask", [True, False])
-def test_a_model_that_sees_later_words_breaks_the_floor(has_mask: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_sees_later_words_breaks_the_floor(
+    has_mask: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not has_mask:
         monkeypatch.setattr(
             causal_self_attention, "causal_attention_mask", lambda length: np.ones((1, 1, 1, 1), dtype=bool)

@@ -7,7 +7,10 @@ from minigpt_pipeline.tracking.run_summary import print_summary
 
 METRICS = {"test/loss": 2.1612, "test/perplexity": 8.68, "test/unk_rate": 0.021}
 SAMPLES = pd.DataFrame(
-    {"prompt": ["the best"] * 6 + ["other"], "text": [f"the best [bold]{number}[/bold]" for number in range(6)] + ["other"]}
+    {
+        "prompt": ["the best"] * 6 + ["other"],
+        "text": [f"the best [bold]{number}[/bold]" for number in range(6)] + ["other"],
+    }
 )
 
 

@@ -102,6 +102,8 @@ class _TrainingLoop:
     ) -> None:
         self.started = time.monotonic()
         self.model = model
+        # The dropout of a copy draws from the seed, whatever was drawn since the model was made.
+        keras.utils.set_random_seed(training.seed)
         self.trained = model if precision == "float32" else model.in_precision(precision)
         self.train_sequences = train_sequences
         self.validation_sequences = validation_sequences

@@ -61,7 +61,7 @@ def training_inputs() -> dict[str, Any]:
             epochs=5,
             max_steps=4,
             max_minutes=None,
-            optimizer=OptimizerParameters(name="adam", learning_rate=0.01),
+            optimizer=OptimizerParameters(name="sgd", learning_rate=0.1),
             log_every_steps=2,
             evaluate_every_steps=None,
             sample_every_epochs=1,
