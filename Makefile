@@ -10,7 +10,7 @@ BIN := .venv/bin
 
 export DO_NOT_TRACK := true
 # TensorFlow's start-up lines tell a user nothing to act on.
-export TF_CPP_MIN_LOG_LEVEL ?= 2
+export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: help
 help: ## Show this list

@@ -3,8 +3,9 @@
 import io
 import os
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -22,6 +23,28 @@ TEXTS = (
     "The best scene comes last.",
     "Nobody in it can act, and the music is loud.",
 )
+
+
+class ListLog:
+    """A `TrainingLog` that remembers."""
+
+    def __init__(self) -> None:
+        self.metrics: list[tuple[int, dict[str, float]]] = []
+        self.samples: list[dict[str, Any]] = []
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        self.metrics.append((step, metrics))
+
+    def log_samples(self, samples: Sequence[dict[str, Any]]) -> None:
+        self.samples += samples
+
+    def values(self, name: str) -> list[float]:
+        return [metrics[name] for _, metrics in self.metrics if name in metrics]
+
+
+@pytest.fixture
+def training_log() -> ListLog:
+    return ListLog()
 
 
 @pytest.fixture

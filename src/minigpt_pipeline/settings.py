@@ -1,10 +1,14 @@
 """Kedro's settings of this project."""
 
 import os
+import warnings
 
 from kedro.config import OmegaConfigLoader
 
 from minigpt_pipeline.tracking.hooks import TrackingHooks
+
+# Kedro 1.7 calls what OmegaConf has renamed; whoever starts a run can do nothing about it.
+warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
 
 HOOKS = (TrackingHooks(),)
 

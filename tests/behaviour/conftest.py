@@ -1,25 +1,15 @@
 """A tiny model and the alphabet that it learns."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import pytest
 
 from minigpt_pipeline.model.mini_gpt import MiniGPT, create_model
+from minigpt_pipeline.model.training_log import TrainingLog
 from minigpt_pipeline.model.training_loop import TrainingOutcome, train
 from minigpt_pipeline.parameters import ModelParameters, OptimizerParameters, TrainingParameters
-
-
-class NoLog:
-    """A `TrainingLog` for tests that look at the model alone."""
-
-    def log(self, step: int, metrics: dict[str, float]) -> None:
-        """Forget."""
-
-    def log_samples(self, samples: Sequence[dict[str, Any]]) -> None:
-        """Forget."""
 
 
 @pytest.fixture
@@ -41,7 +31,7 @@ def make_model() -> Callable[[int], MiniGPT]:
 
 
 @pytest.fixture
-def train_for() -> Callable[..., TrainingOutcome]:
+def train_for(training_log: TrainingLog) -> Callable[..., TrainingOutcome]:
     def run(
         model: MiniGPT,
         sequences: np.ndarray,
@@ -61,7 +51,7 @@ def train_for() -> Callable[..., TrainingOutcome]:
             evaluate_every_steps=None,
             sample_every_epochs=1,
         )
-        return train(model, sequences, sequences, training, NoLog(), precision=precision)
+        return train(model, sequences, sequences, training, training_log, precision=precision)
 
     return run
 

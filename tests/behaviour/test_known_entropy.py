@@ -1,7 +1,6 @@
 """The corpus's entropy is a floor that no honest model goes below, and that a good one comes close to."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import yaml
 from minigpt_pipeline.model import causal_self_attention
 from minigpt_pipeline.model.evaluation import evaluate
 from minigpt_pipeline.model.mini_gpt import MiniGPT, create_model
+from minigpt_pipeline.model.training_log import TrainingLog
 from minigpt_pipeline.model.training_loop import train
 from minigpt_pipeline.parameters import ModelParameters, TrainingParameters
 from minigpt_pipeline.text.sequences import truncate
@@ -24,14 +24,6 @@ from minigpt_pipeline.text.vocabulary import Vocabulary, build_vocabulary
 
 CONF = Path(__file__).parents[2] / "conf"
 TRAIN_SEED, VALIDATION_SEED, FRESH_SEED = 1, 2, 3  # of three texts that have nothing in common
-
-
-class NoLog:
-    def log(self, step: int, metrics: dict[str, float]) -> None:
-        pass
-
-    def log_samples(self, samples: Sequence[dict[str, Any]]) -> None:
-        pass
 
 
 def write_words(num_reviews: int, seed: int) -> pa.ListArray:
@@ -54,7 +46,7 @@ def read_parameters(environment: str) -> dict[str, Any]:
 
 
 def train_on_the_source(
-    sizes: dict[str, Any], training: dict[str, Any], num_reviews: int
+    sizes: dict[str, Any], training: dict[str, Any], num_reviews: int, training_log: TrainingLog
 ) -> tuple[MiniGPT, Vocabulary]:
     words = write_words(num_reviews, TRAIN_SEED)
     vocabulary = build_vocabulary(words, 20_000)
@@ -62,16 +54,20 @@ def train_on_the_source(
     model = create_model(ModelParameters(**sizes), len(vocabulary))
     length = sizes["sequence_length"]
     validation = encode(write_words(100, VALIDATION_SEED), vocabulary, length)
-    train(model, encode(words, vocabulary, length), validation, TrainingParameters(**training), NoLog())
+    train(model, encode(words, vocabulary, length), validation, TrainingParameters(**training), training_log)
     return model, vocabulary
 
 
 @pytest.mark.full
-def test_the_sample_environment_comes_close_to_the_entropy_and_not_below_it() -> None:
+def test_the_sample_environment_comes_close_to_the_entropy_and_not_below_it(
+    training_log: TrainingLog,
+) -> None:
     base, sample = read_parameters("base"), read_parameters("sample")
     training = base["training"] | sample["training"] | {"seed": 1}
 
-    model, vocabulary = train_on_the_source(base["model"] | sample["model"], training, num_reviews=3600)
+    model, vocabulary = train_on_the_source(
+        base["model"] | sample["model"], training, num_reviews=3600, training_log=training_log
+    )
 
     fresh = write_words(1000, FRESH_SEED)
     source, error = measure_source(fresh, model.sequence_length)
@@ -83,7 +79,7 @@ def test_the_sample_environment_comes_close_to_the_entropy_and_not_below_it() ->
 @pytest.mark.slow
 @pytest.mark.parametrize("has_mask", [True, False])
 def test_a_model_that_sees_later_words_breaks_the_floor(
-    has_mask: bool, monkeypatch: pytest.MonkeyPatch
+    has_mask: bool, monkeypatch: pytest.MonkeyPatch, training_log: TrainingLog
 ) -> None:
     if not has_mask:
         monkeypatch.setattr(
@@ -94,7 +90,7 @@ def test_a_model_that_sees_later_words_breaks_the_floor(
     training = read_parameters("base")["training"] | {"seed": 1, "batch_size": 32, "max_steps": 600}
     training |= {"optimizer": {"name": "adam", "learning_rate": 0.005}}
 
-    model, vocabulary = train_on_the_source(sizes, training, num_reviews=3000)
+    model, vocabulary = train_on_the_source(sizes, training, num_reviews=3000, training_log=training_log)
 
     fresh = write_words(300, FRESH_SEED)
     source, error = measure_source(fresh, model.sequence_length)

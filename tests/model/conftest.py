@@ -1,7 +1,7 @@
 """A vocabulary of letters, a model of eight dimensions, and a log that is a list."""
 
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -32,28 +32,6 @@ SETTINGS = {
     "evaluate_every_steps": None,
     "sample_every_epochs": 1,
 }
-
-
-class ListLog:
-    """A `TrainingLog` that remembers."""
-
-    def __init__(self) -> None:
-        self.metrics: list[tuple[int, dict[str, float]]] = []
-        self.samples: list[dict[str, Any]] = []
-
-    def log(self, step: int, metrics: dict[str, float]) -> None:
-        self.metrics.append((step, metrics))
-
-    def log_samples(self, samples: Sequence[dict[str, Any]]) -> None:
-        self.samples += samples
-
-    def values(self, name: str) -> list[float]:
-        return [metrics[name] for _, metrics in self.metrics if name in metrics]
-
-
-@pytest.fixture
-def training_log() -> ListLog:
-    return ListLog()
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,12 @@
 """What the `training` pipeline takes, small."""
 
 import string
-from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from minigpt_pipeline.model.training_log import TrainingLog
 from minigpt_pipeline.parameters import (
     ComputeSettings,
     GenerationParameters,
@@ -18,20 +18,6 @@ from minigpt_pipeline.parameters import (
 from minigpt_pipeline.text.vocabulary import Vocabulary
 
 
-class ListLog:
-    """A `TrainingLog` that remembers."""
-
-    def __init__(self) -> None:
-        self.metrics: list[tuple[int, dict[str, float]]] = []
-        self.samples: list[dict[str, Any]] = []
-
-    def log(self, step: int, metrics: dict[str, float]) -> None:
-        self.metrics.append((step, metrics))
-
-    def log_samples(self, samples: Sequence[dict[str, Any]]) -> None:
-        self.samples += samples
-
-
 def make_token_ids(num_reviews: int) -> pa.Table:
     """Reviews of two to fifteen letters, each the next of the alphabet."""
     token_ids = [[2 + (number + i) % 26 for i in range(2 + number % 14)] for number in range(num_reviews)]
@@ -40,7 +26,7 @@ def make_token_ids(num_reviews: int) -> pa.Table:
 
 
 @pytest.fixture
-def training_inputs() -> dict[str, Any]:
+def training_inputs(training_log: TrainingLog) -> dict[str, Any]:
     sampling = SamplingParameters(temperature=1.0, top_k=3, max_new_tokens=2, stop_token=None)
     return {
         "train_token_ids": make_token_ids(20),
@@ -70,5 +56,5 @@ def training_inputs() -> dict[str, Any]:
         "compute": ComputeSettings(
             device="auto", precision="float32", memory_growth=True, deterministic=True
         ),
-        "training_log": ListLog(),
+        "training_log": training_log,
     }
