@@ -1,5 +1,6 @@
 """What the datasets of this project have in common."""
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -30,13 +31,13 @@ class LocalDataset(AbstractDataset[Content, Content], Generic[Content]):
         self.filepath = Path(filepath)
         self.metadata = metadata
 
+    @abstractmethod
     def read(self, path: Path) -> Content:
         """Read what `write` has written."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write(self, path: Path, content: Content) -> None:
         """Write to a path that does not exist yet."""
-        raise NotImplementedError
 
     def load(self) -> Content:
         """Read the content.
