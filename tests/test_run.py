@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -304,3 +305,32 @@ main()
     )
 
     assert result.stdout.strip().endswith("loaded: []")
+
+
+def test_an_interrupted_run_is_marked_and_leaves_nothing_half_written(make_project: MakeProject) -> None:
+    project = make_project("interrupted")
+    # Where a shell starts tests in the background, children ignore Ctrl-C.
+    code = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from kedro.framework.cli.cli import main
+main()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "run", "--env", "test"],
+        cwd=project,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "Completed node: read_reviews" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    process.stderr.read()
+
+    assert process.wait(timeout=60) != 0
+    (run,) = list_runs(project)
+    assert run.info.status == "KILLED"
+    assert not [path for path in (project / "data/test").rglob("*") if ".partial" in path.name]
