@@ -14,7 +14,10 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Parameters(BaseModel):
-    """What all parameter models have in common: they are frozen and refuse unknown names."""
+    """What all parameter models have in common: they are frozen and refuse unknown names.
+
+    Only what is off has a default, namely off; every value lies in `conf/`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -98,6 +101,14 @@ class ModelParameters(Parameters):
     feed_forward_dim: Annotated[int, Field(ge=1)]
     num_blocks: Annotated[int, Field(ge=1)]
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
+    output_layer: Literal["full", "adaptive"] = "full"
+    """`adaptive` spends less on rare words (Grave et al., 2017)."""
+    num_frequent_words: Annotated[int, Field(ge=1)] | None = None
+    """Of an adaptive output layer: words of the vocabulary that are scored at full width."""
+    rare_word_dim: Annotated[int, Field(ge=1)] | None = None
+    """Of an adaptive output layer: width at which the other words are scored."""
+    tied_embeddings: bool = False
+    """Whether a full output layer shares the vectors of the token embedding (Press and Wolf, 2017)."""
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:
@@ -108,12 +119,57 @@ class ModelParameters(Parameters):
             )
         return self
 
+    @model_validator(mode="after")
+    def _an_adaptive_output_layer_has_its_sizes(self) -> Self:
+        if self.output_layer == "adaptive" and (
+            self.num_frequent_words is None or self.rare_word_dim is None
+        ):
+            raise ValueError(
+                f"output_layer=adaptive needs num_frequent_words (now {self.num_frequent_words}) and rare_word_dim "
+                f"(now {self.rare_word_dim}): set them in conf/base/parameters_training.yml"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _only_a_full_output_layer_is_tied(self) -> Self:
+        if self.tied_embeddings and self.output_layer != "full":
+            raise ValueError(
+                f"tied_embeddings=true needs output_layer=full, not {self.output_layer}, which has two widths: "
+                "change one of them in conf/base/parameters_training.yml"
+            )
+        return self
+
 
 class OptimizerParameters(Parameters):
-    """The optimizer and its learning rate."""
+    """The optimizer, and how its learning rate changes in time."""
 
-    name: Literal["adam", "sgd"]
+    name: Literal["adam", "adamw", "sgd"]
     learning_rate: Annotated[float, Field(gt=0.0)]
+    """The highest one, reached at the end of the warm-up."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps in which the learning rate rises from zero."""
+    decay: Literal["constant", "cosine"] = "constant"
+    """After the warm-up: stay, or fall along half a cosine to zero (Loshchilov and Hutter, 2017)."""
+    decay_steps: Annotated[int, Field(ge=1)] | None = None
+    """Step at which a cosine reaches zero; null means the last one that `epochs` and `max_steps` allow."""
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    """Of `adamw` (Loshchilov and Hutter, 2019): times the learning rate, the share of a kernel that a step takes."""
+    clip_norm: Annotated[float, Field(gt=0.0)] | None = None
+    """Gradients are scaled down to this norm, taken over all weights (Pascanu et al., 2013); null means never."""
+    accumulation_steps: Annotated[int, Field(ge=1)] = 1
+    """Steps whose gradients are averaged before the weights move."""
+    average_momentum: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    """The model that is measured and kept is an average of the weights over time, of which each step leaves this share
+    (Polyak and Juditsky, 1992); null means the weights themselves."""
+
+    @model_validator(mode="after")
+    def _weight_decay_has_its_optimizer(self) -> Self:
+        if self.weight_decay and self.name != "adamw":
+            raise ValueError(
+                f"weight_decay={self.weight_decay} needs name=adamw, not {self.name}: "
+                "change one of them in conf/base/parameters_training.yml"
+            )
+        return self
 
 
 class SamplingParameters(Parameters):

@@ -3,6 +3,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -49,7 +50,9 @@ def test_create_model_has_as_many_weights_as_the_published_example() -> None:
     assert create_model(sizes, 20_000).count_params() == expected
 
 
-def test_config_makes_the_same_model(model: MiniGPT) -> None:
+@pytest.mark.parametrize("sizes", [{}, {"output_layer": "adaptive"}, {"tied_embeddings": True}], ids=str)
+def test_config_makes_the_same_model(make_model: Callable[..., MiniGPT], sizes: dict[str, Any]) -> None:
+    model = make_model(num_frequent_words=12, rare_word_dim=4, **sizes)
     copy = keras.saving.deserialize_keras_object(
         json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
     )
@@ -73,7 +76,17 @@ def test_in_precision_computes_less_precisely_with_the_same_float32_weights(
 
 @pytest.mark.parametrize(
     "module",
-    ["token_and_position_embedding", "causal_self_attention", "transformer_block", "mini_gpt", "losses"],
+    [
+        "token_and_position_embedding",
+        "causal_self_attention",
+        "transformer_block",
+        "full_softmax",
+        "adaptive_softmax",
+        "mini_gpt",
+        "log_normalizers",
+        "cross_entropy",
+        "losses",
+    ],
 )
 def test_layers_are_written_without_tensorflow(module: str) -> None:
     """On `keras.ops` alone they work on Keras' other backends."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from minigpt_pipeline.model.batches import make_batches
-from minigpt_pipeline.model.losses import negative_log_likelihood, perplexity
+from minigpt_pipeline.model.losses import perplexity
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.text.language_model_pairs import make_language_model_pairs
 from minigpt_pipeline.text.vocabulary import PADDING_ID, UNKNOWN_ID
@@ -22,11 +22,11 @@ class Evaluator:
         from keras import ops
 
         def score(inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-            logits = model.output_layer(model.hidden_states(inputs))  # (batch_size, length, vocabulary_size)
-            logits = ops.reshape(
-                logits, (-1, model.vocabulary_size)
-            )  # (batch_size * length, vocabulary_size)
-            return negative_log_likelihood(logits, ops.reshape(labels, (-1,)))  # (batch_size * length,)
+            states = model.hidden_states(inputs)  # (batch_size, length, embed_dim)
+            states = ops.reshape(states, (-1, model.embed_dim))  # (batch_size * length, embed_dim)
+            return model.output_layer.cross_entropies(
+                states, ops.reshape(labels, (-1,))
+            )  # (batch_size * length,)
 
         self._score = tf.function(score, reduce_retracing=True, autograph=False)
         self._batch_size = batch_size

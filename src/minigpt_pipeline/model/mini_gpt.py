@@ -4,6 +4,8 @@ from typing import Any, Self
 
 import keras
 
+from minigpt_pipeline.model.adaptive_softmax import AdaptiveSoftmax
+from minigpt_pipeline.model.full_softmax import FullSoftmax
 from minigpt_pipeline.model.token_and_position_embedding import TokenAndPositionEmbedding
 from minigpt_pipeline.model.transformer_block import TransformerBlock
 from minigpt_pipeline.parameters import ModelParameters
@@ -22,6 +24,11 @@ class MiniGPT(keras.Model):
         feed_forward_dim: int. Width of the feed-forward networks' hidden layer.
         num_blocks: int. Number of transformer blocks.
         dropout: float. Share that a training step drops.
+        output_layer: str. `full` scores every word at full width (`FullSoftmax`), `adaptive` spends less on rare words
+            (`AdaptiveSoftmax`).
+        num_frequent_words: int. Of an adaptive output layer: words that are scored at full width.
+        rare_word_dim: int. Of an adaptive output layer: width at which the others are scored.
+        tied_embeddings: bool. Whether a full output layer shares the vectors of the token embedding.
         dtype: str or `keras.DTypePolicy`. Precision of the computation; null means the global policy.
         **kwargs: For `keras.Model`, such as `name`.
 
@@ -53,6 +60,10 @@ class MiniGPT(keras.Model):
         feed_forward_dim: int,
         num_blocks: int,
         dropout: float,
+        output_layer: str = "full",
+        num_frequent_words: int = 0,
+        rare_word_dim: int = 0,
+        tied_embeddings: bool = False,
         dtype: str | keras.DTypePolicy | None = None,
         **kwargs: Any,
     ) -> None:
@@ -66,7 +77,16 @@ class MiniGPT(keras.Model):
             )
             for number in range(num_blocks)
         ]
-        self.output_layer = keras.layers.Dense(vocabulary_size, dtype=dtype, name="output_layer")
+        self.output_layer: FullSoftmax | AdaptiveSoftmax
+        if output_layer == "adaptive":
+            self.output_layer = AdaptiveSoftmax(
+                vocabulary_size, num_frequent_words, rare_word_dim, dtype=dtype, name="output_layer"
+            )
+        else:
+            self.output_layer = FullSoftmax(
+                vocabulary_size, tied_embeddings, dtype=dtype, name="output_layer"
+            )
+            self.output_layer.tie(self.embedding.token_embedding)
 
         # === Functional graph ===
         token_ids = keras.Input((None,), dtype="int32", name="token_ids")
@@ -82,6 +102,9 @@ class MiniGPT(keras.Model):
         self.feed_forward_dim = feed_forward_dim
         self.num_blocks = num_blocks
         self.dropout = dropout
+        self.num_frequent_words = num_frequent_words
+        self.rare_word_dim = rare_word_dim
+        self.tied_embeddings = tied_embeddings
 
     def hidden_states(self, token_ids: Any, training: bool = False) -> Any:
         """Do all but the output layer, which costs most, so that it can be spent on chosen positions.
@@ -119,6 +142,10 @@ class MiniGPT(keras.Model):
             "feed_forward_dim": self.feed_forward_dim,
             "num_blocks": self.num_blocks,
             "dropout": self.dropout,
+            "output_layer": "adaptive" if isinstance(self.output_layer, AdaptiveSoftmax) else "full",
+            "num_frequent_words": self.num_frequent_words,
+            "rare_word_dim": self.rare_word_dim,
+            "tied_embeddings": self.tied_embeddings,
             "dtype": self.dtype_policy.name,
             "name": self.name,
         }
@@ -140,6 +167,10 @@ def create_model(parameters: ModelParameters, vocabulary_size: int) -> MiniGPT:
         feed_forward_dim=parameters.feed_forward_dim,
         num_blocks=parameters.num_blocks,
         dropout=parameters.dropout,
+        output_layer=parameters.output_layer,
+        num_frequent_words=parameters.num_frequent_words or 0,
+        rare_word_dim=parameters.rare_word_dim or 0,
+        tied_embeddings=parameters.tied_embeddings,
         dtype="float32",
         name="mini_gpt",
     )

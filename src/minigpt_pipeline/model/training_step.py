@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from minigpt_pipeline.model.blocks import compiled
 from minigpt_pipeline.model.losses import loss_of_batch
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.parameters import OptimizerParameters
@@ -13,45 +14,92 @@ from minigpt_pipeline.parameters import OptimizerParameters
 Step = Callable[[np.ndarray, np.ndarray], tuple[Any, Any]]
 """From inputs and labels, both int32 (batch_size, length), to the summed loss in nats and the number of words."""
 
-OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
+OPTIMIZERS = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "sgd": keras.optimizers.SGD}
 
 
-def make_optimizer(parameters: OptimizerParameters, precision: str) -> keras.optimizers.Optimizer:
+def make_optimizer(
+    parameters: OptimizerParameters, precision: str, last_step: int
+) -> keras.optimizers.Optimizer:
     """Make the optimizer.
 
     Args:
-        parameters: Its name and learning rate.
+        parameters: Its name, learning rate and the rest.
         precision: In `mixed_float16` gradients are scaled, so that small ones are not rounded to nothing
             ([Micikevicius et al., 2018](https://arxiv.org/abs/1710.03740)).
+        last_step: Of the training, as far as it is known; a cosine without `decay_steps` ends there.
     """
-    optimizer = OPTIMIZERS[parameters.name](learning_rate=parameters.learning_rate)
+    settings: dict[str, Any] = {
+        "learning_rate": make_learning_rate(parameters, last_step),
+        "global_clipnorm": parameters.clip_norm,
+    }
+    if parameters.name == "adamw":  # whose own default is not zero
+        settings["weight_decay"] = parameters.weight_decay
+    if parameters.accumulation_steps > 1:
+        settings["gradient_accumulation_steps"] = parameters.accumulation_steps
+    if parameters.average_momentum is not None:
+        settings |= {"use_ema": True, "ema_momentum": parameters.average_momentum}
+    optimizer = OPTIMIZERS[parameters.name](**settings)
+    # Decay is for the matrices that mix what they are given: not for biases, norms, or the vectors of words and places.
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "embeddings"])
     return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "mixed_float16" else optimizer
 
 
-def compile_step(model: MiniGPT, optimizer: keras.optimizers.Optimizer, batch_shape: tuple[int, int]) -> Step:
+def make_learning_rate(
+    parameters: OptimizerParameters, last_step: int
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """Make the learning rate, or its course in time: up from zero, then constant or down along half a cosine.
+
+    Args:
+        parameters: Supplies the highest one, the steps of warm-up and decay.
+        last_step: Where a cosine without `decay_steps` reaches zero.
+    """
+    highest, warmup_steps = parameters.learning_rate, parameters.warmup_steps
+    if parameters.decay == "cosine":
+        return keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0 if warmup_steps else highest,
+            decay_steps=max(1, (parameters.decay_steps or last_step) - warmup_steps),
+            warmup_target=highest if warmup_steps else None,
+            warmup_steps=warmup_steps,
+        )
+    if warmup_steps:
+        return keras.optimizers.schedules.PolynomialDecay(
+            initial_learning_rate=0.0, decay_steps=warmup_steps, end_learning_rate=highest
+        )
+    return highest
+
+
+def compile_step(
+    model: MiniGPT,
+    optimizer: keras.optimizers.Optimizer,
+    batch_shape: tuple[int, int],
+    learn_ends: bool = False,
+) -> Step:
     """Compile a step that makes the mean loss of the words of a batch smaller.
 
     Args:
         model: The model, in the precision of training.
         optimizer: What changes its weights.
         batch_shape: Of inputs and labels, `(batch_size, length)`; every batch has it.
+        learn_ends: Whether the end of a review counts as a word; see `loss_of_batch`.
     """
     import tensorflow as tf
 
-    optimizer.build(model.trainable_variables)
+    variables = model.trainable_variables
+    optimizer.build(variables)
+    # As one pass over the weights instead of a dozen.
+    apply = compiled(lambda gradients: optimizer.apply(gradients, variables))
     token_ids = tf.TensorSpec(batch_shape, tf.int32)
 
     @tf.function(input_signature=[token_ids, token_ids], autograph=False)
     def step(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
-            loss_sum, num_words = loss_of_batch(model, inputs, labels, training=True)
+            loss_sum, num_words = loss_of_batch(model, inputs, labels, training=True, learn_ends=learn_ends)
             # By its words and not by its places: padding weighs nothing, also in a batch that is mostly padding.
             loss = optimizer.scale_loss(loss_sum / tf.maximum(num_words, 1.0))
-        variables = model.trainable_variables
         gradients = tape.gradient(loss, [variable.value for variable in variables])
         # Those of the embeddings are lists of rows; Adam moves every row, and would make each of its terms dense.
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
-        optimizer.apply(gradients, variables)
+        apply(gradients)
         return loss_sum, num_words
 
     step.get_concrete_function()  # traced here, so that the first step's time is a step's time

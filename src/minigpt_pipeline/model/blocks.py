@@ -1,0 +1,65 @@
+"""What Keras has no common word for: compiled functions, a product with a transpose, a loop that ends early."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function as one with XLA, so that element-wise steps become one pass over memory.
+
+    JAX compiles whole training steps anyway, and the function is left as it is.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=True, autograph=False)  # type: ignore[no-any-return]
+
+
+def multiply_transposed(first: Any, second: Any) -> Any:
+    """Return `first.T @ second`. TensorFlow alone of the backends would copy the first matrix to transpose it."""
+    if keras.backend.backend() != "tensorflow":
+        return keras.ops.matmul(keras.ops.transpose(first), second)
+    import tensorflow as tf
+
+    return tf.matmul(first, second, transpose_a=True)
+
+
+def scan_blocks(
+    step: Callable[[Any, Any], tuple[Any, Any]],
+    start: Any,
+    blocks: Any,
+    num_used: Any,
+    output: tuple[tuple[int, ...], str],
+) -> tuple[Any, Any]:
+    """Take one step a block, one after another: two at once would share the cache that one block fills.
+
+    Args:
+        step: From what is carried, and a block of each of `blocks`, to what is carried on and the block's output.
+        start: Tensors that are carried first.
+        blocks: Tensors, `(num_blocks, ...)`, at least one.
+        num_used: int32 scalar. Blocks from the first one on to work on. The output of the others is zero on TensorFlow,
+            which does not work on them; JAX, whose loops have a fixed length, does.
+        output: Shape and dtype of a block's output.
+
+    Returns:
+        What is carried last, and the outputs, `(num_blocks, *shape)`.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return keras.ops.scan(step, start, blocks)  # type: ignore[no-any-return]
+    import tensorflow as tf
+
+    shape, dtype = output
+
+    def work(number: Any, carry: Any, outputs: Any) -> tuple[Any, Any, Any]:
+        carry, result = step(carry, tuple(part[number] for part in blocks))
+        return number + 1, carry, outputs.write(number, result)
+
+    num_blocks = blocks[0].shape[0]
+    outputs = tf.TensorArray(dtype, num_blocks, element_shape=shape)
+    _, carry, outputs = tf.while_loop(
+        lambda number, *_: number < num_used, work, (0, start, outputs), parallel_iterations=1
+    )
+    return carry, outputs.stack()

@@ -1,0 +1,110 @@
+"""The optimizer that the parameters ask for, and the step that it takes."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minigpt_pipeline.model.mini_gpt import MiniGPT
+from minigpt_pipeline.model.training_step import compile_step, make_learning_rate, make_optimizer
+from minigpt_pipeline.parameters import OptimizerParameters
+from minigpt_pipeline.text.language_model_pairs import make_language_model_pairs
+
+
+def optimizer_parameters(**settings: Any) -> OptimizerParameters:
+    return OptimizerParameters(**{"name": "sgd", "learning_rate": 0.5} | settings)
+
+
+def learning_rates(steps: list[int], last_step: int = 100, **settings: Any) -> list[float]:
+    schedule = make_learning_rate(optimizer_parameters(**settings), last_step)
+    return [float(schedule(step)) for step in steps]  # type: ignore[operator]
+
+
+def test_learning_rate_is_a_number_where_nothing_changes_it() -> None:
+    assert make_learning_rate(optimizer_parameters(), last_step=100) == 0.5
+
+
+def test_learning_rate_rises_in_the_warm_up_and_stays() -> None:
+    assert learning_rates([0, 5, 10, 99], warmup_steps=10) == pytest.approx([0, 0.25, 0.5, 0.5])
+
+
+def test_learning_rate_falls_along_half_a_cosine() -> None:
+    found = learning_rates([0, 25, 50, 100, 150], decay="cosine")
+
+    assert found == pytest.approx([0.5, 0.25 * (1 + math.cos(math.pi / 4)), 0.25, 0, 0])
+
+
+@pytest.mark.parametrize(("decay_steps", "end"), [(None, 100), (60, 60)])
+def test_learning_rate_rises_and_falls_to_zero_at_its_end(decay_steps: int | None, end: int) -> None:
+    steps = [0, 5, 10, (10 + end) // 2, end]
+    found = learning_rates(steps, warmup_steps=10, decay="cosine", decay_steps=decay_steps)
+
+    assert found == pytest.approx([0, 0.25, 0.5, 0.25, 0], abs=1e-7)
+
+
+@pytest.fixture
+def take_steps(make_model: Callable[..., MiniGPT], alphabets: np.ndarray) -> Callable[..., list[np.ndarray]]:
+    """Train the small model without dropout on the batches of given rows, and return its weights."""
+
+    def take(batches: list[slice], **settings: Any) -> list[np.ndarray]:
+        model = make_model(dropout=0.0)
+        optimizer = make_optimizer(optimizer_parameters(**settings), "float32", last_step=10)
+        rows = len(alphabets[batches[0]])
+        step = compile_step(model, optimizer, (rows, 8))
+        for batch in batches:
+            step(*make_language_model_pairs(alphabets[batch]))
+        if settings.get("average_momentum"):
+            optimizer.finalize_variable_values(model.trainable_variables)
+        return [np.array(weight) for weight in model.trainable_variables]
+
+    return take
+
+
+TakeSteps = Callable[..., list[np.ndarray]]
+FIRST, SECOND, BOTH = slice(0, 4), slice(4, 8), slice(0, 8)
+
+
+def distance(first: list[np.ndarray], second: list[np.ndarray]) -> float:
+    return math.sqrt(sum(float(((a - b) ** 2).sum()) for a, b in zip(first, second, strict=True)))
+
+
+def test_accumulation_takes_one_step_for_the_mean_of_the_gradients(take_steps: TakeSteps) -> None:
+    accumulated = take_steps([FIRST, SECOND], accumulation_steps=2)
+    at_once = take_steps([BOTH])
+
+    for weight, expected in zip(accumulated, at_once, strict=True):
+        np.testing.assert_allclose(weight, expected, atol=1e-6)
+
+
+def test_clipping_bounds_the_length_of_a_step(take_steps: TakeSteps, make_model: Any) -> None:
+    start = [np.array(weight) for weight in make_model(dropout=0.0).trainable_variables]
+
+    free, clipped = take_steps([BOTH]), take_steps([BOTH], clip_norm=0.1)
+
+    assert distance(free, start) > 0.1
+    assert distance(clipped, start) == pytest.approx(0.5 * 0.1, rel=1e-3)  # learning rate times norm
+
+
+def test_weight_decay_takes_its_share_of_kernels_and_of_nothing_else(
+    take_steps: TakeSteps, make_model: Any
+) -> None:
+    plain = take_steps([BOTH], name="adamw", weight_decay=0.0)
+    decayed = take_steps([BOTH], name="adamw", weight_decay=0.1)
+
+    for variable, without, having in zip(
+        make_model(dropout=0.0).trainable_variables, plain, decayed, strict=True
+    ):
+        start = np.array(variable)
+        expected = without - (0.5 * 0.1 * start if "kernel" in variable.path else 0)
+        np.testing.assert_allclose(having, expected, atol=1e-5, err_msg=variable.path)
+
+
+def test_average_is_that_of_the_weights_over_time(take_steps: TakeSteps) -> None:
+    one, two = take_steps([FIRST]), take_steps([FIRST, SECOND])
+
+    averaged = take_steps([FIRST, SECOND], average_momentum=0.75)
+
+    for weight, first, second in zip(averaged, one, two, strict=True):
+        np.testing.assert_allclose(weight, 0.75 * first + 0.25 * second, atol=1e-6)
