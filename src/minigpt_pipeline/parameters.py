@@ -143,6 +143,10 @@ class TrainingParameters(Parameters):
     """Steps between two looks at the `validation` films; null means at the end of each epoch only."""
     sample_every_epochs: Annotated[int, Field(ge=1)]
     """`TextGenerator` writes at the end of every n-th epoch."""
+    checkpoint_every_minutes: Annotated[float, Field(ge=0.0)] | None
+    """A killed training goes on from its newest checkpoint; null means that the clock saves none."""
+    checkpoint_every_steps: Annotated[int, Field(ge=1)] | None
+    """The same, counted in optimizer steps; with both, whichever comes first."""
 
 
 class EvaluationParameters(Parameters):

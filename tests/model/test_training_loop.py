@@ -9,6 +9,7 @@ import pytest
 from minigpt_pipeline.model.evaluation import evaluate
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.training_loop import TrainingOutcome, train
+from minigpt_pipeline.model.training_record import TrainingRecord
 from minigpt_pipeline.parameters import TrainingParameters
 
 MakeTraining = Callable[..., TrainingParameters]
@@ -23,7 +24,13 @@ def run(
     def run(precision: str = "float32", callbacks: Any = (), **settings: Any) -> TrainingOutcome:
         training = make_training(**settings)
         return train(
-            model, alphabets, alphabets[::2], training, training_log, precision=precision, callbacks=callbacks
+            model,
+            alphabets,
+            alphabets[::2],
+            training,
+            TrainingRecord(training_log),
+            precision=precision,
+            callbacks=callbacks,
         )
 
     return run
@@ -125,7 +132,9 @@ def test_train_lowers_the_loss_with_every_optimizer_and_precision(
         before = evaluate(model, alphabets, batch_size=8)["loss"]
         training = make_training(epochs=10, optimizer={"name": name, "learning_rate": learning_rate})
 
-        outcome = train(model, alphabets, alphabets, training, training_log, precision=precision)
+        outcome = train(
+            model, alphabets, alphabets, training, TrainingRecord(training_log), precision=precision
+        )
 
         after = evaluate(model, alphabets, batch_size=8)["loss"]
         assert after < 0.7 * before, (name, precision)
@@ -191,4 +200,6 @@ def test_train_refuses_a_part_without_words(
     part: str,
 ) -> None:
     with pytest.raises(ValueError, match=f"The {part} part, 0 reviews, has no word to predict"):
-        train(model, alphabets[: rows[0]], alphabets[: rows[1]], make_training(), training_log)
+        train(
+            model, alphabets[: rows[0]], alphabets[: rows[1]], make_training(), TrainingRecord(training_log)
+        )

@@ -47,3 +47,30 @@ def test_samples_that_are_there_are_not_appended_again(
 def test_load_needs_an_open_run(store: str) -> None:
     with pytest.raises(DatasetError, match="No MLflow run is open"):
         TrainingLogDataset().load()
+
+
+def test_what_a_killed_run_had_logged_is_taken_over_in_few_requests(
+    run_id: str, artifacts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = []
+    log_batch = mlflow.MlflowClient.log_batch
+
+    def count(self: mlflow.MlflowClient, run_id: str, metrics: list[object]) -> None:
+        requests.append(len(metrics))
+        log_batch(self, run_id, metrics)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "log_batch", count)
+    log = TrainingLogDataset().load()
+    log.take_over(
+        "0a1b", [(step, {"train/loss": 1 / step, "val/loss": 2.0}) for step in range(1, 702)], [ROW]
+    )
+
+    history = mlflow.MlflowClient().get_metric_history(run_id, "train/loss")
+    assert [(metric.step, metric.value) for metric in history] == [(step, 1 / step) for step in range(1, 702)]
+    assert requests == [1000, 402]
+    assert len(read_rows(artifacts)) == 1
+    assert mlflow.get_run(run_id).data.tags["resumed_from"] == "0a1b"
+
+
+def test_a_log_is_named_by_its_run(run_id: str) -> None:
+    assert TrainingLogDataset().load().name == run_id

@@ -4,6 +4,7 @@ The datasets of `kedro-datasets` do neither; see docs/adr/0003.
 """
 
 from minigpt_pipeline.datasets.arrow_table_dataset import ArrowTableDataset
+from minigpt_pipeline.datasets.checkpoints_dataset import CheckpointsDataset
 from minigpt_pipeline.datasets.compute_dataset import ComputeDataset
 from minigpt_pipeline.datasets.figure_dataset import FigureDataset
 from minigpt_pipeline.datasets.json_dataset import JsonDataset
@@ -15,6 +16,7 @@ from minigpt_pipeline.datasets.vocabulary_dataset import VocabularyDataset
 
 __all__ = [
     "ArrowTableDataset",
+    "CheckpointsDataset",
     "ComputeDataset",
     "FigureDataset",
     "JsonDataset",
