@@ -148,7 +148,9 @@ def test_texts_are_written_for_the_same_prompts_in_training_and_after_it(whole: 
     (run,) = list_runs(whole)
     table = mlflow.load_table("samples/generated.json", run_ids=[run.info.run_id], extra_columns=["run_id"])
 
-    assert set(table.columns) >= {"epoch", "prompt", "sample", "text", "temperature", "top_k", "seed"}
+    assert set(table.columns) >= {
+        "epoch", "prompt", "sample", "text", "temperature", "top_k", "top_p", "seed"
+    }  # fmt: skip
     assert table.duplicated(["epoch", "prompt", "seed"]).sum() == 0
     assert len(set(table.groupby("epoch").size())) == 1
 

@@ -123,6 +123,8 @@ class SamplingParameters(Parameters):
     """Divides the logits; 0 always takes the most probable word."""
     top_k: Annotated[int, Field(ge=1)] | None
     """Only the k most probable words can be drawn; null means all of them."""
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None
+    """Of these only the most probable, as few as have this share of the probability; null means all of them."""
     max_new_tokens: Annotated[int, Field(ge=1)]
     stop_token: str | None
     """A text ends early after this word; null means never."""

@@ -8,7 +8,16 @@ from kedro.io import DatasetError
 from minigpt_pipeline.tracking import TrainingLogDataset
 from minigpt_pipeline.tracking.training_log import append_samples
 
-ROW = {"epoch": 1, "prompt": "a", "sample": 0, "text": "a b", "temperature": 1.0, "top_k": 10, "seed": 0}
+ROW = {
+    "epoch": 1,
+    "prompt": "a",
+    "sample": 0,
+    "text": "a b",
+    "temperature": 1.0,
+    "top_k": 10,
+    "top_p": 0.9,
+    "seed": 0,
+}
 
 
 def read_rows(artifacts: Path) -> list[list[object]]:
@@ -34,12 +43,12 @@ def test_samples_are_appended(run_id: str, artifacts: Path) -> None:
     assert [row[0] for row in read_rows(artifacts)] == [1, 2]
 
 
-@pytest.mark.parametrize("top_k", [10, None])
+@pytest.mark.parametrize("settings", [{}, {"top_k": None}, {"top_p": None}])
 def test_samples_that_are_there_are_not_appended_again(
-    run_id: str, artifacts: Path, top_k: int | None
+    run_id: str, artifacts: Path, settings: dict[str, None]
 ) -> None:
-    append_samples([ROW | {"top_k": top_k}])
-    append_samples([ROW | {"top_k": top_k}, ROW | {"seed": 1, "top_k": top_k}])
+    append_samples([ROW | settings])
+    append_samples([ROW | settings, ROW | {"seed": 1} | settings])
 
     assert [row[-1] for row in read_rows(artifacts)] == [0, 1]
 

@@ -19,5 +19,6 @@ class TrainingLog(Protocol):
         """Write generated texts.
 
         Args:
-            samples: One row a text: `epoch`, `prompt`, `sample`, `text`, `temperature`, `top_k`, `seed`.
+            samples: One row a text: `epoch`, `prompt`, `sample`, `text`, `temperature`, `top_k`, `top_p`,
+                `seed`.
         """

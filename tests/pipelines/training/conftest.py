@@ -27,7 +27,7 @@ def make_token_ids(num_reviews: int) -> pa.Table:
 
 @pytest.fixture
 def training_inputs(training_log: TrainingLog) -> dict[str, Any]:
-    sampling = SamplingParameters(temperature=1.0, top_k=3, max_new_tokens=2, stop_token=None)
+    sampling = SamplingParameters(temperature=1.0, top_k=3, top_p=None, max_new_tokens=2, stop_token=None)
     return {
         "train_token_ids": make_token_ids(20),
         "validation_token_ids": make_token_ids(6),
