@@ -1,3 +1,4 @@
+import gc
 import subprocess
 import sys
 
@@ -70,6 +71,20 @@ def test_to_outcome_says_why_a_rule_could_not_be_evaluated(outcomes: dict) -> No
     assert "letter" in outcomes["absent"].error
     assert outcomes["absent"].refuses_batch
     assert outcomes["mean"].error is None
+
+
+def test_run_suite_keeps_no_table() -> None:
+    import great_expectations as gx
+    import great_expectations.expectations as gxe
+
+    def count_tables() -> int:
+        return sum(isinstance(one, pd.DataFrame) and "kept" in one for one in gc.get_objects())
+
+    rules = [gxe.ExpectColumnValuesToBeUnique(column="kept", meta={"name": "kept_is_unique"})]
+    table = pd.DataFrame({"kept": ["a", "b"]})
+    result = run_suite(gx.ExpectationSuite(name="any", expectations=rules), table)
+    assert result.success
+    assert count_tables() == 1
 
 
 def test_validation_loads_no_library_that_it_does_not_need() -> None:

@@ -10,6 +10,7 @@ from minigpt_pipeline.datasets.json_dataset import JsonDataset
 from minigpt_pipeline.datasets.pages_dataset import PagesDataset
 from minigpt_pipeline.datasets.reviews_archive_dataset import ReviewsArchiveDataset
 from minigpt_pipeline.datasets.table_dataset import TableDataset
+from minigpt_pipeline.datasets.text_table_dataset import TextPiecesDataset, TextTableDataset
 from minigpt_pipeline.datasets.trained_model_dataset import TrainedModelDataset
 from minigpt_pipeline.datasets.vocabulary_dataset import VocabularyDataset
 
@@ -21,6 +22,8 @@ __all__ = [
     "PagesDataset",
     "ReviewsArchiveDataset",
     "TableDataset",
+    "TextPiecesDataset",
+    "TextTableDataset",
     "TrainedModelDataset",
     "VocabularyDataset",
 ]

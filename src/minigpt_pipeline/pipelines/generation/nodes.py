@@ -1,9 +1,9 @@
 """Texts from a trained model, and pictures of how it came to them."""
 
 import textwrap
+from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import ComputeSettings, GenerationParameters
@@ -34,12 +34,17 @@ def generate_samples(
     return pd.DataFrame(rows).astype({"top_k": "Int64"})
 
 
-def plot_samples(generated_samples: pd.DataFrame) -> Figure:
+def plot_samples(generated_samples: pd.DataFrame) -> Any:
     """Draw the generated texts as a page that can be read at a glance.
 
     Args:
         generated_samples: What `generate_samples` returns.
+
+    Returns:
+        A matplotlib `Figure`; the annotation would load matplotlib in every run.
     """
+    from matplotlib.figure import Figure
+
     texts = zip(generated_samples["prompt"], generated_samples["text"], strict=True)
     blocks = [(prompt, textwrap.wrap(text, TEXT_WIDTH)) for prompt, text in texts]
     num_lines = sum(len(lines) + 1 for _, lines in blocks)
@@ -62,12 +67,17 @@ def plot_samples(generated_samples: pd.DataFrame) -> Figure:
     return figure
 
 
-def plot_loss(training_history: pd.DataFrame) -> Figure:
+def plot_loss(training_history: pd.DataFrame) -> Any:
     """Draw the learning curve.
 
     Args:
         training_history: Columns `step`, `name` (`train/loss`, `val/loss`, ...) and `value`.
+
+    Returns:
+        A matplotlib `Figure`.
     """
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     for name, label, colour in (
