@@ -33,6 +33,7 @@ class ArrowTableDataset(LocalDataset[pa.Table]):
 
 def write_parquet(path: Path, table: pa.Table) -> None:
     """Write a table with the format version in its schema's metadata."""
+    pa.default_memory_pool().release_unused()  # what made the table
     versioned = table.replace_schema_metadata(add_format_version(table.schema).metadata)
     pq.write_table(versioned, path, compression=COMPRESSION, row_group_size=ROWS_OF_A_GROUP)
 

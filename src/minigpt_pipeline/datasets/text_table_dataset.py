@@ -39,6 +39,11 @@ class ParquetPieces:
 class _TextDataset(LocalDataset[Any], ABC):
     """The file that both classes below have in common."""
 
+    def load(self) -> Any:
+        """Read the content, after what earlier nodes have freed went back to the system."""
+        pa.default_memory_pool().release_unused()
+        return super().load()
+
     def write(self, path: Path, content: pd.DataFrame) -> None:
         """Write a parquet file with the format version in its schema."""
         schema = _infer_schema(content)

@@ -39,6 +39,7 @@ def run_suite(suite: ExpectationSuite, table: pd.DataFrame) -> ExpectationSuiteV
         InMemoryStoreBackendDefaults,
         ProgressBarsConfig,
     )
+    from great_expectations.execution_engine import pandas_execution_engine
 
     config = DataContextConfig(
         # The default has a site for Data Docs of its own in the system's temporary folder.
@@ -50,6 +51,8 @@ def run_suite(suite: ExpectationSuite, table: pd.DataFrame) -> ExpectationSuiteV
     # Great Expectations selects rows and converts columns for every rule: of Python objects it copies references only.
     strings = [name for name, dtype in table.dtypes.items() if isinstance(dtype, pd.StringDtype)]
     table = table.astype(dict.fromkeys(strings, PYTHON_STRING))
+    # Below this size it takes a fingerprint of every table, which nobody reads and which copies all texts.
+    pandas_execution_engine.HASH_THRESHOLD = 0
     with quiet_library(logging.ERROR):
         register_pair_metric()  # with a warning that a metric is replaced
     with quiet_library(), pd.option_context("mode.string_storage", PYTHON_STRING.storage):

@@ -1,6 +1,7 @@
 """Kedro's hooks, through which MLflow learns of a run; nodes know nothing of it."""
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,7 @@ class TrackingHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
         """Open the run; where the store does not answer, nothing has been computed yet."""
-        with _garbage_left_alone():
+        with _garbage_left_alone(), _notebooks_ruled_out():
             # MLflow takes a second to import, and `kedro registry list` needs none of it.
             from minigpt_pipeline.tracking.session import SessionInfo, TrackedSession
             from minigpt_pipeline.tracking.store import TrackingSettings, connect
@@ -86,3 +87,16 @@ def _garbage_left_alone() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+@contextmanager
+def _notebooks_ruled_out() -> Iterator[None]:
+    """Keep MLflow from loading IPython to ask whether this is a notebook: in a notebook it is loaded."""
+    if "IPython" in sys.modules:
+        yield
+        return
+    sys.modules["IPython"] = None  # type: ignore[assignment] # so that its import fails at once
+    try:
+        yield
+    finally:
+        del sys.modules["IPython"]

@@ -46,8 +46,6 @@ def connect(settings: TrackingSettings, project_path: Path) -> str:
         TrackingStoreError: If the store does not answer.
     """
     _silence()
-    # Whether this is a job on Databricks, MLflow asks of IPython, which takes a quarter of a second to import.
-    os.environ.setdefault("MLFLOW_ENABLE_SGC_RUN_RESUMPTION_FOR_DATABRICKS_JOBS", "false")
     uri = absolute_uri(settings.tracking_uri, project_path)
     shown = hide_password(uri)
     with _unchanged_environment("MLFLOW_TRACKING_URI"):
