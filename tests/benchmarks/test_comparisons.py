@@ -19,6 +19,7 @@ from benchmarks.corpus import draw_sequences, find_data
 from benchmarks.harness import PROJECT
 from benchmarks.options import Options
 from benchmarks.reference import mini_gpt
+from benchmarks.worker import MissingError
 from minigpt_pipeline.datasets.reviews_archive_dataset import stream_members
 from minigpt_pipeline.text.imdb import parse_reviews
 
@@ -159,6 +160,13 @@ def test_reference_training_trains_on_the_same_batches(
     worker.measure()
 
     assert worker.model.optimizer.iterations.numpy() - before == 3
+
+
+def test_without_pytorch_nanogpt_is_missing(sequences: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+    with pytest.raises(MissingError, match="PyTorch is not installed"):
+        training.NanoGPTTraining(sequences, 50, 4, 3, "cpu", "float32")
 
 
 def test_project_generation_writes_as_many_words_as_asked(sequences: str) -> None:
