@@ -24,6 +24,7 @@ COMPARISONS = {
     "scaling": "ours by vocabulary, width, context and batch, with a plot (a quarter of an hour)",
     "time_to_perplexity": "training until the reference's best perplexity (hours; only by name)",
 }
+WIDTH_OF_A_FILE = 140  # characters
 USUAL = ("training", "generation", "data", "startup", "scaling")
 QUICK = ("training", "generation", "data", "startup")
 
@@ -131,7 +132,9 @@ def run(name: str, options: Options) -> None:
     options.report(f"{len(plan.variants)} variants, {plan.rounds} rounds")
     measurements = measure(plan.variants, plan.rounds, options.report, fresh_processes=plan.fresh_processes)
     result = make_result(plan, measurements, options.is_quick)
-    publish(result, plan.columns, options.output, Console())
+    # A file or a pipe has no width; tables are not squeezed into the 80 columns that are assumed of it.
+    width = None if sys.stdout.isatty() else WIDTH_OF_A_FILE
+    publish(result, plan.columns, options.output, Console(width=width))
 
 
 if __name__ == "__main__":

@@ -204,7 +204,7 @@ def describe_circumstances(result: dict[str, Any]) -> str:
     instruction_sets = ", ".join(machine["instruction_sets"]) or "instruction sets unknown"
     state = {None: "", True: ", with changes", False: ""}[commit["dirty"]]
     return (
-        f"Medians of {result['settings']['rounds']} interleaved rounds{', quick' if result['is_quick'] else ''}; "
+        f"Rounds, interleaved: {result['settings']['rounds']}{', quick' if result['is_quick'] else ''}; "
         f"{machine['processor']}, {machine['cores']} cores ({instruction_sets}), "
         f"{machine['memory_bytes'] / 1e9:.0f} GB; Python {versions['python']}, "
         f"TensorFlow {versions.get('tensorflow', 'none')}, Keras {versions.get('keras', 'none')}; "
