@@ -13,6 +13,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from benchmarks.harness import PROJECT, BenchmarkError, measure
+from benchmarks.machine import describe_commit
 from benchmarks.options import Options
 from benchmarks.results import Plan, make_result, publish
 
@@ -130,8 +131,9 @@ def run(name: str, options: Options) -> None:
     options.report(COMPARISONS[name])
     plan: Plan = importlib.import_module(f"benchmarks.comparisons.{name}").plan(options)
     options.report(f"{len(plan.variants)} variants, {plan.rounds} rounds")
+    commit = describe_commit()  # somebody may go on working meanwhile
     measurements = measure(plan.variants, plan.rounds, options.report, fresh_processes=plan.fresh_processes)
-    result = make_result(plan, measurements, options.is_quick)
+    result = make_result(plan, measurements, commit, options.is_quick)
     # A file or a pipe has no width; tables are not squeezed into the 80 columns that are assumed of it.
     width = None if sys.stdout.isatty() else WIDTH_OF_A_FILE
     publish(result, plan.columns, options.output, Console(width=width))

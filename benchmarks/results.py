@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import Measurement, Variant
-from benchmarks.machine import describe_commit, describe_machine, describe_versions
+from benchmarks.machine import describe_machine, describe_versions
 from minigpt_pipeline.files import replacing
 
 FORMAT_VERSION = 1
@@ -131,8 +131,17 @@ def ratio(samples: Sequence[float], reference_samples: Sequence[float]) -> float
     return median(sample / reference for sample, reference in zip(samples, reference_samples, strict=True))
 
 
-def make_result(plan: Plan, measurements: Sequence[Measurement], is_quick: bool) -> dict[str, Any]:
-    """Gather all that is known of a comparison."""
+def make_result(
+    plan: Plan, measurements: Sequence[Measurement], commit: dict[str, Any], is_quick: bool
+) -> dict[str, Any]:
+    """Gather all that is known of a comparison.
+
+    Args:
+        plan: What was compared.
+        measurements: Of its variants.
+        commit: What `describe_commit` said before anything was measured.
+        is_quick: Whether it was measured in a hurry.
+    """
     rows = summarize(measurements, plan.baseline)
     notes = plan.conclude(rows)
     return {
@@ -143,7 +152,7 @@ def make_result(plan: Plan, measurements: Sequence[Measurement], is_quick: bool)
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": describe_machine(),
         "versions": describe_versions(),
-        "commit": describe_commit(),
+        "commit": commit,
         "settings": plan.settings | {"rounds": plan.rounds, "fresh_processes": plan.fresh_processes},
         "baseline": plan.baseline,
         "variants": rows,

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.harness import PROJECT, Measurement, Variant
+from benchmarks.machine import describe_commit
 from benchmarks.results import MEMORY_COLUMNS, Column, Plan, make_result, publish, ratio, summarize
 
 COLUMNS = (
@@ -61,7 +62,7 @@ def test_medians_and_ratios_are_those_of_each_variant(measurements: list[Measure
 
 
 def test_a_result_says_what_is_needed_to_repeat_it(plan: Plan, measurements: list[Measurement]) -> None:
-    result = make_result(plan, measurements, is_quick=True)
+    result = make_result(plan, measurements, describe_commit(), is_quick=True)
 
     assert result["machine"].keys() >= {"processor", "cores", "instruction_sets", "memory_bytes"}
     assert result["versions"].keys() >= {"python", "tensorflow", "keras"}
@@ -73,7 +74,7 @@ def test_a_result_says_what_is_needed_to_repeat_it(plan: Plan, measurements: lis
 
 
 def test_a_result_names_neither_paths_nor_the_host(plan: Plan, measurements: list[Measurement]) -> None:
-    text = json.dumps(make_result(plan, measurements, is_quick=False))
+    text = json.dumps(make_result(plan, measurements, describe_commit(), is_quick=False))
 
     for private in (str(PROJECT), str(Path.home()), socket.gethostname()):
         assert f'{private}"' not in text
@@ -82,7 +83,7 @@ def test_a_result_names_neither_paths_nor_the_host(plan: Plan, measurements: lis
 
 def test_a_result_is_written_and_printed(plan: Plan, measurements: list[Measurement], tmp_path: Path) -> None:
     printed = io.StringIO()
-    result = make_result(plan, measurements, is_quick=False)
+    result = make_result(plan, measurements, describe_commit(), is_quick=False)
 
     publish(result, plan.columns, tmp_path, Console(file=printed, width=200))
 
