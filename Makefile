@@ -49,6 +49,14 @@ test-fast: install ## The tests that take seconds
 test-full: lint ## All tests, also those that take minutes
 	$(BIN)/pytest
 
+.PHONY: bench
+bench: install ## Measure speed and memory against plain Keras, interleaved (an hour): benchmarks/README.md
+	$(BIN)/python -m benchmarks
+
+.PHONY: bench-quick
+bench-quick: install ## The same in minutes, without the sizes: shows the order of things only
+	$(BIN)/python -m benchmarks --quick
+
 .PHONY: ui
 ui: install ## MLflow's pages on http://127.0.0.1:5000
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --backend-store-uri sqlite:///mlflow.db \

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,11 +32,26 @@ class ListLog:
     def __init__(self) -> None:
         self.metrics: list[tuple[int, dict[str, float]]] = []
         self.samples: list[dict[str, Any]] = []
+        self.formers: list[str] = []
+
+    @property
+    def name(self) -> str:
+        return "a list"
 
     def log(self, step: int, metrics: dict[str, float]) -> None:
         self.metrics.append((step, metrics))
 
     def log_samples(self, samples: Sequence[dict[str, Any]]) -> None:
+        self.samples += samples
+
+    def take_over(
+        self,
+        former: str,
+        measurements: Sequence[tuple[int, dict[str, float]]],
+        samples: Sequence[dict[str, Any]],
+    ) -> None:
+        self.formers.append(former)
+        self.metrics += measurements
         self.samples += samples
 
     def values(self, name: str) -> list[float]:
@@ -61,6 +77,40 @@ def reviews() -> pd.DataFrame:
             "text": [TEXTS[3], TEXTS[5], TEXTS[1], TEXTS[0], TEXTS[4], TEXTS[2]],
         }
     ).astype(dict.fromkeys(("review_id", "split", "label", "movie_id", "text"), "str"))
+
+
+@pytest.fixture(scope="module")
+def make_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Copy the project without what runs have made."""
+
+    def make(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        shutil.copytree(PROJECT / "conf", folder / "conf")
+        shutil.copy(PROJECT / "pyproject.toml", folder)
+        (folder / "src").mkdir()  # Kedro asks for it; the package is installed
+        (folder / "data").mkdir()
+        shutil.copytree(
+            PROJECT / "data/01_raw", folder / "data/01_raw", ignore=shutil.ignore_patterns("aclImdb*")
+        )
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def read_files() -> Callable[[Path], dict[str, bytes]]:
+    """Read all that runs of the environment `test` have made, but for what differs by its nature."""
+
+    def read(project: Path) -> dict[str, bytes]:
+        files = [path for path in (project / "data/test").rglob("*") if path.is_file()]
+        kept = [
+            path  # neither identities nor the clock's measurements
+            for path in files
+            if not path.name.endswith(".lineage.json") and path.stem != "training_speed"
+        ]
+        return {path.relative_to(project).as_posix(): path.read_bytes() for path in kept}
+
+    return read
 
 
 @pytest.fixture

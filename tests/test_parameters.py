@@ -16,7 +16,7 @@ MODEL = {
     "num_blocks": 1,
     "dropout": 0.1,
 }
-SAMPLING = {"temperature": 1.0, "top_k": 10, "max_new_tokens": 5, "stop_token": None}
+SAMPLING = {"temperature": 1.0, "top_k": 10, "top_p": None, "max_new_tokens": 5, "stop_token": None}
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,8 @@ SAMPLING = {"temperature": 1.0, "top_k": 10, "max_new_tokens": 5, "stop_token": 
             "prompts\n.*at least 1 item",
         ),
         ("SamplingParameters", SAMPLING | {"top_k": 0}, "top_k\n.*greater than or equal to 1"),
+        ("SamplingParameters", SAMPLING | {"top_p": 0.0}, "top_p\n.*greater than 0"),
+        ("SamplingParameters", SAMPLING | {"top_p": 1.1}, "top_p\n.*less than or equal to 1"),
         ("SamplingParameters", SAMPLING | {"temperature": -1}, "temperature\n.*greater than or equal to 0"),
         (
             "ComputeSettings",

@@ -179,26 +179,36 @@ class SamplingParameters(Parameters):
     """Divides the logits; 0 always takes the most probable word."""
     top_k: Annotated[int, Field(ge=1)] | None
     """Only the k most probable words can be drawn; null means all of them."""
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None
+    """Of these only the most probable, as few as have this share of the probability; null means all of them."""
     max_new_tokens: Annotated[int, Field(ge=1)]
     stop_token: str | None
     """A text ends early after this word; null means never."""
 
 
 class TrainingParameters(Parameters):
-    """The training loop. Whichever of the three limits is reached first ends it."""
+    """The training loop. Whichever of the limits is reached first ends it."""
 
     seed: Annotated[int, Field(ge=0)]
     batch_size: Annotated[int, Field(ge=1)]
     """Sequences in one optimizer step."""
+    sequences: Literal["truncated", "packed"] = "truncated"
+    """Train on the beginning of each review, or on all its words, cut into sequences without padding."""
     epochs: Annotated[int, Field(ge=1)]
     max_steps: Annotated[int, Field(ge=1)] | None
     max_minutes: Annotated[float, Field(gt=0.0)] | None
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """Training ends after so many looks at the `validation` films without a lower loss; null means never."""
     optimizer: OptimizerParameters
     log_every_steps: Annotated[int, Field(ge=1)]
     evaluate_every_steps: Annotated[int, Field(ge=1)] | None
     """Steps between two looks at the `validation` films; null means at the end of each epoch only."""
     sample_every_epochs: Annotated[int, Field(ge=1)]
     """`TextGenerator` writes at the end of every n-th epoch."""
+    checkpoint_every_minutes: Annotated[float, Field(ge=0.0)] | None
+    """A killed training goes on from its newest checkpoint; null means that the clock saves none."""
+    checkpoint_every_steps: Annotated[int, Field(ge=1)] | None
+    """The same, counted in optimizer steps; with both, whichever comes first."""
 
 
 class EvaluationParameters(Parameters):

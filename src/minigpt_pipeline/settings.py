@@ -10,6 +10,10 @@ from minigpt_pipeline.tracking.hooks import TrackingHooks
 # Kedro 1.7 calls what OmegaConf has renamed; whoever starts a run can do nothing about it.
 warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
 
+# One heap for Python's strings and pyarrow's columns: with two, what the one frees is of no use to the other. pyarrow
+# reads this when it is imported, which nothing has done yet.
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+
 HOOKS = (TrackingHooks(),)
 
 # MLflow is ours to drive: a run here is a trained model, not a Kedro session (docs/adr/0002).

@@ -9,6 +9,8 @@ import pytest
 from minigpt_pipeline.model.mini_gpt import MiniGPT, create_model
 from minigpt_pipeline.model.training_log import TrainingLog
 from minigpt_pipeline.model.training_loop import TrainingOutcome, train
+from minigpt_pipeline.model.training_record import TrainingRecord
+from minigpt_pipeline.model.training_sequences import TruncatedSequences
 from minigpt_pipeline.parameters import ModelParameters, OptimizerParameters, TrainingParameters
 
 
@@ -50,8 +52,11 @@ def train_for(training_log: TrainingLog) -> Callable[..., TrainingOutcome]:
             log_every_steps=50,
             evaluate_every_steps=None,
             sample_every_epochs=1,
+            checkpoint_every_minutes=None,
+            checkpoint_every_steps=None,
         )
-        return train(model, sequences, sequences, training, training_log, precision=precision)
+        truncated = TruncatedSequences(sequences, seed)
+        return train(model, truncated, sequences, training, TrainingRecord(training_log), precision=precision)
 
     return run
 

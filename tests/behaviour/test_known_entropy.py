@@ -16,6 +16,8 @@ from minigpt_pipeline.model.evaluation import evaluate
 from minigpt_pipeline.model.mini_gpt import MiniGPT, create_model
 from minigpt_pipeline.model.training_log import TrainingLog
 from minigpt_pipeline.model.training_loop import train
+from minigpt_pipeline.model.training_record import TrainingRecord
+from minigpt_pipeline.model.training_sequences import TruncatedSequences
 from minigpt_pipeline.parameters import ModelParameters, TrainingParameters
 from minigpt_pipeline.text.sequences import truncate
 from minigpt_pipeline.text.standardization import split_words
@@ -54,7 +56,13 @@ def train_on_the_source(
     model = create_model(ModelParameters(**sizes), len(vocabulary))
     length = sizes["sequence_length"]
     validation = encode(write_words(100, VALIDATION_SEED), vocabulary, length)
-    train(model, encode(words, vocabulary, length), validation, TrainingParameters(**training), training_log)
+    train(
+        model,
+        TruncatedSequences(encode(words, vocabulary, length), training["seed"]),
+        validation,
+        TrainingParameters(**training),
+        TrainingRecord(training_log),
+    )
     return model, vocabulary
 
 

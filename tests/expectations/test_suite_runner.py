@@ -1,10 +1,13 @@
+import gc
 import subprocess
 import sys
+import tracemalloc
 
 import pandas as pd
 import pytest
 
 from minigpt_pipeline.expectations.suite_runner import run_suite, to_outcome
+from minigpt_pipeline.text.imdb import PYTHON_STRING
 
 SLOW_PACKAGES = """
 import sys
@@ -70,6 +73,41 @@ def test_to_outcome_says_why_a_rule_could_not_be_evaluated(outcomes: dict) -> No
     assert "letter" in outcomes["absent"].error
     assert outcomes["absent"].refuses_batch
     assert outcomes["mean"].error is None
+
+
+def test_run_suite_copies_no_text() -> None:
+    import great_expectations as gx
+    import great_expectations.expectations as gxe
+
+    rules = [
+        gxe.ExpectColumnValuesToNotMatchRegex(column="text", regex="[0-9]{9}", meta={"name": "no_number"}),
+        gxe.ExpectColumnValueLengthsToBeBetween(column="text", min_value=9, meta={"name": "is_long"}),
+        gxe.ExpectColumnValuesToBeUnique(column="text", meta={"name": "is_unique"}),
+    ]
+    suite = gx.ExpectationSuite(name="any", expectations=rules)
+    table = pd.DataFrame({"text": [f"{row} " * 10_000 for row in range(200)]}, dtype=PYTHON_STRING)
+    run_suite(suite, table.head(1))  # loads what is loaded once
+    num_characters = table["text"].str.len().sum()
+
+    tracemalloc.start()
+    assert run_suite(suite, table).success
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < num_characters / 2
+
+
+def test_run_suite_keeps_no_table() -> None:
+    import great_expectations as gx
+    import great_expectations.expectations as gxe
+
+    def count_tables() -> int:
+        return sum(isinstance(one, pd.DataFrame) and "kept" in one for one in gc.get_objects())
+
+    rules = [gxe.ExpectColumnValuesToBeUnique(column="kept", meta={"name": "kept_is_unique"})]
+    table = pd.DataFrame({"kept": ["a", "b"]})
+    result = run_suite(gx.ExpectationSuite(name="any", expectations=rules), table)
+    assert result.success
+    assert count_tables() == 1
 
 
 def test_validation_loads_no_library_that_it_does_not_need() -> None:

@@ -31,6 +31,8 @@ SETTINGS = {
     "log_every_steps": 2,
     "evaluate_every_steps": None,
     "sample_every_epochs": 1,
+    "checkpoint_every_minutes": None,
+    "checkpoint_every_steps": None,
 }
 
 

@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 
 from minigpt_pipeline.model.causal_self_attention import CausalSelfAttention, causal_attention_mask
 
@@ -36,6 +37,13 @@ def test_causal_attention_mask_is_a_lower_triangle() -> None:
     assert mask[0, 0].tolist() == [[True, False, False], [True, True, False], [True, True, True]]
 
 
+def test_causal_attention_mask_has_the_rows_of_the_asked_positions() -> None:
+    mask = np.array(causal_attention_mask(3, np.array([[2], [0]])))
+
+    assert mask.shape == (2, 1, 1, 3)
+    assert mask[:, 0, 0].tolist() == [[True, True, True], [True, False, False]]
+
+
 def test_call_agrees_with_a_computation_by_hand() -> None:
     layer = CausalSelfAttention(num_heads=2, head_dim=5)
     inputs = RNG.normal(size=(3, 4, 6)).astype("float32")
@@ -45,6 +53,49 @@ def test_call_agrees_with_a_computation_by_hand() -> None:
     expected = attend_by_hand(inputs.astype("float64"), layer.get_weights(), num_heads=2, head_dim=5)
 
     np.testing.assert_allclose(np.array(layer(inputs)), expected, atol=1e-5)
+
+
+@pytest.fixture
+def layer() -> CausalSelfAttention:
+    layer = CausalSelfAttention(num_heads=2, head_dim=5)
+    layer.build((None, None, 6))
+    layer.set_weights([RNG.normal(size=weight.shape) for weight in layer.get_weights()])
+    return layer
+
+
+def test_step_gives_word_by_word_what_call_gives_at_once(layer: CausalSelfAttention) -> None:
+    inputs = RNG.normal(size=(3, 4, 6)).astype("float32")
+    cache, outputs = layer.make_cache(3, length=7), []
+
+    for place in range(4):
+        output, cache = layer.step(inputs[:, place : place + 1], cache, np.full(3, place))
+        outputs.append(np.array(output))
+
+    np.testing.assert_allclose(np.concatenate(outputs, axis=1), np.array(layer(inputs)), atol=1e-5)
+
+
+def test_step_looks_at_nothing_that_the_cache_holds_of_later_places(layer: CausalSelfAttention) -> None:
+    word = RNG.normal(size=(2, 1, 6)).astype("float32")
+    used = tuple(1e6 * np.ones((2, 2, 7, 5), dtype="float32") for _ in range(2))
+
+    afresh, _ = layer.step(word, layer.make_cache(2, length=7), np.zeros(2, dtype="int32"))
+    again, (keys, _) = layer.step(word, used, np.zeros(2, dtype="int32"))
+
+    assert np.array_equal(again, afresh)
+    assert (np.array(keys)[:, :, 1:] == 1e6).all()
+
+
+def test_step_stands_at_another_place_in_each_text(layer: CausalSelfAttention) -> None:
+    words = RNG.normal(size=(2, 3, 6)).astype("float32")
+    _, cache = layer.step(words[:, :1], layer.make_cache(2, length=7), np.array([0, 0]))
+    _, cache = layer.step(words[:, 1:2], cache, np.array([1, 1]))
+
+    output, _ = layer.step(words[:, 2:], cache, np.array([2, 1]))
+
+    expected = [layer(words[:1]), layer(words[1:, [0, 2]])]
+    np.testing.assert_allclose(
+        np.array(output)[:, 0], [np.array(whole)[0, -1] for whole in expected], atol=1e-5
+    )
 
 
 def test_dropout_acts_in_training_alone() -> None:

@@ -1,17 +1,15 @@
+import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from minigpt_pipeline.model.generation import (
-    compile_next_logits,
-    generate,
-    generate_texts,
-    make_sample_rows,
-    write_samples,
-)
+from minigpt_pipeline.model.generation import generate, generate_texts, make_sample_rows, write_samples
+from minigpt_pipeline.model.generation_loop import compile_loop
 from minigpt_pipeline.model.mini_gpt import MiniGPT
+from minigpt_pipeline.model.sampling import Choice, draw_words
 from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import GenerationParameters, SamplingParameters
 from minigpt_pipeline.text.vocabulary import Vocabulary
@@ -19,76 +17,153 @@ from minigpt_pipeline.text.vocabulary import Vocabulary
 
 def sampling(**settings: Any) -> SamplingParameters:
     return SamplingParameters(
-        **{"temperature": 1.0, "top_k": 10, "max_new_tokens": 12, "stop_token": None} | settings
+        **{"temperature": 1.0, "top_k": 10, "top_p": None, "max_new_tokens": 12, "stop_token": None}
+        | settings
     )
 
 
-def greedy_by_hand(model: MiniGPT, prompt: list[int], length: int) -> list[int]:
-    """The whole model on the newest eight words, each time anew."""
-    text = list(prompt)
-    for _ in range(length):
-        logits = np.array(model(np.array([text[-8:]])))[0, -1]
-        text.append(int(logits[2:].argmax()) + 2)
-    return text[len(prompt) :]
+CHOICE_SPEC = Choice(tf.TensorSpec(()), tf.TensorSpec((), tf.int32), tf.TensorSpec(()))
+Writer = Callable[..., list[int]]
 
 
-@pytest.mark.parametrize("prompt", [[5], [2, 3, 4], list(range(2, 22))])
-def test_generate_takes_the_most_probable_word_after_the_newest_ones(
-    model: MiniGPT, prompt: list[int]
+def write_uncached(model: MiniGPT) -> Writer:
+    """The whole model on the whole context for each word, always anew."""
+
+    @tf.function(input_signature=[tf.TensorSpec((1, None), tf.int32), tf.TensorSpec((1,)), CHOICE_SPEC])
+    def draw_next(context: Any, number: Any, choice: Choice) -> Any:
+        return draw_words(model(context)[:, -1], number, choice)
+
+    def write(prompt: list[int], sampling: SamplingParameters, seed: int = 0) -> list[int]:
+        context, text = prompt[-model.sequence_length :], []
+        for number in np.random.default_rng(seed).random(sampling.max_new_tokens, dtype="float32"):
+            text.append(int(draw_next([context], [number], Choice.from_parameters(sampling))[0]))
+            context = [*context, text[-1]]
+            if len(context) > model.sequence_length:
+                context = context[-(model.sequence_length // 2) :]
+        return text
+
+    return write
+
+
+@pytest.fixture
+def make_opinionated(make_model: Callable[..., MiniGPT]) -> Callable[..., MiniGPT]:
+    """Fresh weights expect nearly the same of any text; these don't."""
+
+    def make(**sizes: int) -> MiniGPT:
+        model = make_model(**sizes)
+        rng = np.random.default_rng(11)
+        for matrix in (weight for weight in model.weights if len(weight.shape) == 2):
+            matrix.assign(rng.normal(size=matrix.shape))
+        return model
+
+    return make
+
+
+@pytest.fixture
+def opinionated(make_opinionated: Callable[..., MiniGPT]) -> MiniGPT:
+    return make_opinionated()
+
+
+PROMPTS = [[5], [2, 3, 4], [9, 8, 7, 6, 5, 4, 3], [7, 2, 9, 4, 4, 3, 2, 5], list(range(2, 22))]
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {},
+        {"num_blocks": 3},
+        {"num_heads": 1},
+        {"num_heads": 4, "head_dim": 5},
+        {"num_heads": 1, "head_dim": 16, "num_blocks": 2},
+        {"sequence_length": 2},
+        {"sequence_length": 3},
+        {"sequence_length": 80},
+    ],
+)
+def test_generate_writes_what_the_uncached_model_writes(
+    make_opinionated: Callable[..., MiniGPT], sizes: dict[str, int]
 ) -> None:
-    (text,) = generate(model, [prompt], sampling(temperature=0.0), None, seeds=[0])
+    """Up to the context length and past it, from prompts of any length, in one group."""
+    model = make_opinionated(**sizes)
+    write = write_uncached(model)
 
-    assert text == greedy_by_hand(model, prompt, 12)
+    for settings in ({"temperature": 0.0}, {"top_k": None}, {"top_p": 0.9}):
+        how = sampling(**settings, max_new_tokens=25)
+        texts = generate(model, PROMPTS, how, None, seeds=range(5))
+
+        assert texts == [write(prompt, how, seed) for seed, prompt in enumerate(PROMPTS)]
 
 
 @pytest.mark.parametrize("max_new_tokens", [1, 7, 30])
 def test_generate_writes_exactly_max_new_tokens(model: MiniGPT, max_new_tokens: int) -> None:
-    texts = generate(model, [[2], [3, 4]], sampling(max_new_tokens=max_new_tokens), None, seeds=[1, 2])
+    texts = generate(model, [[2], [3, 4]] * 5, sampling(max_new_tokens=max_new_tokens), None, seeds=range(10))
 
-    assert [len(text) for text in texts] == [max_new_tokens] * 2
+    assert [len(text) for text in texts] == [max_new_tokens] * 10
+    assert min(min(text) for text in texts) >= 2
 
 
-def test_generate_reads_the_newest_words_of_a_long_prompt(model: MiniGPT) -> None:
-    model.output_layer.kernel.assign(
-        20 * model.output_layer.kernel
-    )  # fresh weights expect nearly the same of any text
+def test_generate_writes_nothing_where_nothing_is_asked(model: MiniGPT) -> None:
+    assert generate(model, [], sampling(), None, seeds=[]) == []
+
+
+def test_generate_reads_the_newest_words_of_a_long_prompt(opinionated: MiniGPT) -> None:
     newest = [9, 8, 7, 6, 5, 4, 3, 2]
 
     long, short, other = generate(
-        model, [[20, 21, 22, *newest], newest, [*newest, 20, 21, 22]], sampling(), None, seeds=[4, 4, 4]
+        opinionated, [[20, 21, 22, *newest], newest, [*newest, 20, 21, 22]], sampling(), None, seeds=[4, 4, 4]
     )
 
     assert long == short != other
 
 
-def test_generate_stops_after_the_stop_word_and_keeps_it(model: MiniGPT) -> None:
-    whole = generate(model, [[2], [3]], sampling(), None, seeds=[1, 2])
-    stop_id = whole[0][4]
+def test_generate_stops_after_the_stop_word_and_keeps_it(opinionated: MiniGPT) -> None:
+    whole = generate(opinionated, PROMPTS, sampling(), None, seeds=range(5))
+    stop_id = whole[1][-4]
 
-    stopped = generate(model, [[2], [3]], sampling(), stop_id, seeds=[1, 2])
+    stopped = generate(opinionated, PROMPTS, sampling(), stop_id, seeds=range(5))
 
     for text, stopped_text in zip(whole, stopped, strict=True):
         end = text.index(stop_id) + 1 if stop_id in text else len(text)
         assert stopped_text == text[:end]
-    assert len(stopped[0]) <= 5
+    assert len({len(text) for text in stopped}) > 2
 
 
-def test_generate_writes_the_same_text_whatever_else_is_written(model: MiniGPT) -> None:
-    alone = generate(model, [[2, 3]], sampling(), None, seeds=[7])
-    among = generate(
-        model, [[5]] * 4 + [[2, 3]] + [[9, 9]] * 6, sampling(), None, seeds=[*range(4), 7, *range(6)]
+def test_generate_ends_when_all_texts_have_stopped(opinionated: MiniGPT) -> None:
+    """Numbers for a hundred million words would fill the memory; the loop leaves after the first."""
+    (word,) = generate(opinionated, [[2]], sampling(temperature=0.0, max_new_tokens=1), None, seeds=[0])[0]
+
+    started = time.monotonic()
+    texts = generate(
+        opinionated, [[2]] * 3, sampling(temperature=0.0, max_new_tokens=1_000_000), word, seeds=[0, 1, 2]
     )
 
-    assert among[4] == alone[0]
+    assert texts == [[word]] * 3
+    assert time.monotonic() - started < 20  # a million words take minutes
 
 
-def test_next_logits_are_bit_equal_in_every_row(model: MiniGPT) -> None:
-    windows = np.tile(np.array([3, 4, 5, 6, 0, 0, 0, 0], dtype="int32"), (8, 1))
-    windows[1::2] = 9
+COMPANIONS = [[2, 3], [9, 9, 4, 4, 5, 5, 6, 6], [3] * 30, [4, 8, 2, 2, 2]]
 
-    logits = compile_next_logits(model)(windows, np.full(8, 3, dtype="int32")).numpy()
 
-    assert all(np.array_equal(logits[row], logits[0]) for row in (2, 4, 6))
+@pytest.mark.parametrize("num_before", [0, 1, 5, 7, 8, 13])
+@pytest.mark.parametrize("stop_id", [None, 12])
+@pytest.mark.parametrize("settings", [{"top_k": None, "temperature": 3.0}, {"top_p": 0.9}])
+def test_generate_writes_the_same_text_whatever_else_is_written(
+    opinionated: MiniGPT, num_before: int, stop_id: int | None, settings: dict[str, Any]
+) -> None:
+    """Neighbours that read longer prompts, begin again at other moments and stop early change nothing."""
+    how = sampling(**settings, max_new_tokens=40)
+    alone = generate(opinionated, [[7, 5, 3]], how, stop_id, seeds=[7])
+    before = (COMPANIONS * 4)[:num_before]
+
+    among = generate(
+        opinionated,
+        [*before, [7, 5, 3], *COMPANIONS],
+        how,
+        stop_id,
+        seeds=[*range(num_before), 7, 1, 2, 3, 4],
+    )
+
+    assert among[num_before] == alone[0]
 
 
 def test_generate_gives_another_text_for_another_seed(model: MiniGPT) -> None:
@@ -97,11 +172,52 @@ def test_generate_gives_another_text_for_another_seed(model: MiniGPT) -> None:
     assert first == again != other
 
 
+def test_generate_writes_the_beginning_of_a_longer_text(opinionated: MiniGPT) -> None:
+    short, long = (
+        generate(opinionated, [[2, 3]], sampling(max_new_tokens=count), None, seeds=[7])[0]
+        for count in (6, 30)
+    )
+
+    assert short == long[:6]
+
+
+def test_generate_follows_the_probabilities_of_the_model_over_many_seeds(
+    make_model: Callable[..., MiniGPT],
+) -> None:
+    """Within 4.5 standard errors, which chance leaves once in 150,000 shares."""
+    model = make_model(vocabulary_size=7)
+    model.output_layer.bias.assign([3.0, 3.0, 0.0, 1.0, -1.0, 0.5, 0.2])
+    exact = np.exp(np.array(model(np.array([[4, 2]])))[0, -1, 2:].astype("float64"))
+    exact /= exact.sum()
+
+    texts = generate(model, [[4, 2]] * 4000, sampling(top_k=None, max_new_tokens=1), None, seeds=range(4000))
+
+    shares = np.bincount(np.ravel(texts), minlength=7)[2:] / 4000
+    assert (np.abs(shares - exact) <= 4.5 * np.sqrt(exact * (1 - exact) / 4000)).all()
+
+
 def test_generate_compiles_once(model: MiniGPT) -> None:
     for prompts in ([[2]], [[2, 3, 4]] * 9, [list(range(2, 20))]):
-        generate(model, prompts, sampling(), None, seeds=[0] * len(prompts))
+        for settings in (
+            {"temperature": 0.0},
+            {"top_k": 3},
+            {"top_k": None, "top_p": 0.5, "max_new_tokens": 5},
+        ):
+            generate(model, prompts, sampling(**settings), None, seeds=[len(prompts)] * len(prompts))
 
-    assert compile_next_logits(model).experimental_get_tracing_count() == 1
+    assert compile_loop(model).experimental_get_tracing_count() == 1
+
+
+def test_generate_reads_the_weights_as_they_are(opinionated: MiniGPT) -> None:
+    how = sampling(temperature=0.0, max_new_tokens=20)
+    before = generate(opinionated, [[2, 3]], how, None, seeds=[0])
+
+    for weight in opinionated.weights:
+        weight.assign(-weight)
+
+    after = generate(opinionated, [[2, 3]], how, None, seeds=[0])
+    assert after != before
+    assert after == [write_uncached(opinionated)([2, 3], how)]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +250,7 @@ def test_generate_texts_reads_words_that_it_does_not_know_as_unknown(
 ) -> None:
     (text,) = generate_texts(trained_model, ["Zebra a"], sampling(temperature=0.0), seeds=[0])
 
-    assert text.split()[2:] == letters.decode(greedy_by_hand(model, [1, 2], 12))
+    assert text.split()[2:] == letters.decode(write_uncached(model)([1, 2], sampling(temperature=0.0)))
 
 
 def test_generate_texts_refuses_a_prompt_without_a_word(trained_model: TrainedModel) -> None:
@@ -157,10 +273,11 @@ def test_write_samples_has_a_row_for_each_prompt_and_seed(trained_model: Trained
     assert [(row["prompt"], row["sample"], row["seed"]) for row in rows] == [
         (prompt, sample, 8 + sample) for prompt in ("a b", "c") for sample in range(3)
     ]
-    assert {key: rows[0][key] for key in ("epoch", "temperature", "top_k")} == {
+    assert {key: rows[0][key] for key in ("epoch", "temperature", "top_k", "top_p")} == {
         "epoch": 3,
         "temperature": 1.0,
         "top_k": 10,
+        "top_p": None,
     }
     assert all(len(row["text"].split()) == len(row["prompt"].split()) + 3 for row in rows)
 

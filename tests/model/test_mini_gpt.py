@@ -25,6 +25,44 @@ def test_hidden_states_and_output_layer_are_the_whole_model(model: MiniGPT, alph
     assert np.array_equal(logits, model(token_ids))
 
 
+def test_next_word_logits_are_those_of_the_whole_model(model: MiniGPT, alphabets: np.ndarray) -> None:
+    states = np.array(model.hidden_states(alphabets[:, :8]))[:, 2]
+
+    logits = model.next_word_logits(states)
+
+    np.testing.assert_allclose(np.array(logits), np.array(model(alphabets[:, :8]))[:, 2], atol=1e-6)
+    assert model.in_precision("mixed_bfloat16").next_word_logits(states).dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {},
+        {"num_blocks": 3},
+        {"num_heads": 1},
+        {"num_heads": 4, "head_dim": 5},
+        {"num_heads": 1, "head_dim": 16, "num_blocks": 2},
+        {"sequence_length": 2},
+        {"sequence_length": 11, "embed_dim": 6},
+    ],
+)
+def test_step_gives_word_by_word_the_logits_of_the_whole_model(
+    make_model: Callable[..., MiniGPT], sizes: dict[str, int]
+) -> None:
+    model = make_model(**sizes)
+    rng = np.random.default_rng(2)
+    model.set_weights([rng.normal(size=weight.shape) / 2 for weight in model.get_weights()])
+    token_ids = rng.integers(28, size=(3, model.sequence_length))
+    logits, caches = np.array(model(token_ids)), model.make_caches(3)
+
+    for place in range(model.sequence_length):
+        states, caches = model.step(token_ids[:, place], caches, np.full(3, place))
+
+        np.testing.assert_allclose(
+            np.array(model.next_word_logits(states)), logits[:, place], rtol=1e-5, atol=1e-5
+        )
+
+
 @pytest.mark.parametrize(("head_dim", "width"), [(None, 8), (6, 12)])
 def test_create_model_divides_the_width_where_no_head_dim_is_given(
     make_model: Callable[..., MiniGPT], head_dim: int | None, width: int

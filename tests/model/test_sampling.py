@@ -1,91 +1,172 @@
+import math
 import string
+from typing import Any
 
 import numpy as np
 import pytest
 
-from minigpt_pipeline.model.sampling import draw_word, most_probable
+from minigpt_pipeline.model.sampling import RANKED_WORDS, Choice, draw_words
+from minigpt_pipeline.parameters import SamplingParameters
 
-LETTERS = ["", "[UNK]", *string.ascii_lowercase]
+LETTERS = np.array(["", "[UNK]", *string.ascii_lowercase])
+NEARLY_ONE = 1 - 2**-24  # the largest uniform number
 
 
-def favour(*letters: str) -> np.ndarray:
-    """Logits of a vocabulary of letters: the first letter first, the next ones each a little less."""
-    logits = np.zeros(28, dtype="float32")
-    for rank, letter in enumerate(letters):
-        logits[LETTERS.index(letter)] = 9.0 - rank / 10
+def choice(**settings: Any) -> Choice:
+    defaults = {"temperature": 1.0, "top_k": None, "top_p": None, "max_new_tokens": 1, "stop_token": None}
+    return Choice.from_parameters(SamplingParameters(**defaults | settings))
+
+
+def expect(**probabilities: float) -> np.ndarray:
+    """Logits of a vocabulary of letters: the named ones have these probabilities, the others none to speak of."""
+    logits = np.full(28, -30.0, dtype="float32")
+    for letter, probability in probabilities.items():
+        logits[letter == LETTERS] = math.log(probability)
     return logits
 
 
-def rng(seed: int = 0) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-@pytest.mark.parametrize(("temperature", "top_k"), [(0.0, None), (0.0, 5), (1.0, 1), (1e-9, None)])
-def test_draw_word_spells_the_most_probable_word(temperature: float, top_k: int | None) -> None:
-    drawn = [draw_word(favour(letter, "x"), temperature, top_k, rng()) for letter in "sequentially"]
-
-    assert "".join(LETTERS[word] for word in drawn) == "sequentially"
-
-
-def test_draw_word_never_draws_padding_or_unknown() -> None:
-    logits = np.zeros(28, dtype="float32")
-    logits[:2] = 1000.0
-    generator = rng()
-
-    drawn = {
-        draw_word(logits, temperature, top_k, generator) for temperature in (0, 1, 9) for top_k in (None, 3)
-    }
-
-    assert min(drawn) >= 2
-
-
-def test_draw_word_draws_from_the_top_k_alone() -> None:
-    generator = rng()
-
-    drawn = {LETTERS[draw_word(favour("g", "p", "t"), 100.0, 3, generator)] for _ in range(200)}
-
-    assert drawn == {"g", "p", "t"}
-
-
-def test_draw_word_follows_the_probabilities() -> None:
-    logits = np.log([1e-9, 1e-9, 0.2, 0.3, 0.5])
-    generator = rng()
-
-    counts = np.bincount([draw_word(logits, 1.0, None, generator) for _ in range(20_000)], minlength=5)
-
-    np.testing.assert_allclose(counts / 20_000, [0, 0, 0.2, 0.3, 0.5], atol=0.015)
-
-
-def test_draw_word_takes_the_temperature_as_a_divisor() -> None:
-    logits = np.log([1.0, 1.0, 0.1, 0.9])
-    generator = rng()
-
-    share = np.mean([draw_word(logits, 2.0, None, generator) == 3 for _ in range(20_000)])
-
-    assert share == pytest.approx(3 / 4, abs=0.015)  # sqrt(0.9) to sqrt(0.1) is 3 to 1
-
-
-def test_draw_word_gives_the_same_for_the_same_seed() -> None:
-    draws = [
-        [draw_word(favour(), 1.0, None, generator) for _ in range(9)]
-        for generator in (rng(1), rng(1), rng(2))
-    ]
-
-    assert draws[0] == draws[1] != draws[2]
-
-
-def test_draw_word_leaves_the_logits_alone() -> None:
-    logits = favour("a")
-
-    draw_word(logits, 1.0, 2, rng())
-
-    assert np.array_equal(logits, favour("a"))
+def spell(logits: np.ndarray, uniforms: Any, choice: Choice) -> str:
+    """Draw a letter for each row of logits, or for each number from the same logits."""
+    uniforms = np.asarray(uniforms, dtype="float32")
+    rows = np.broadcast_to(logits, (len(uniforms), logits.shape[-1]))
+    return "".join(LETTERS[np.array(draw_words(rows, uniforms, choice))])
 
 
 @pytest.mark.parametrize(
-    ("k", "expected"), [(1, [3]), (2, [0, 3]), (3, [0, 1, 3]), (9, [0, 1, 2, 3]), (None, [0, 1, 2, 3])]
+    "settings",
+    [
+        {"temperature": 0.0},
+        {"temperature": 0.0, "top_k": 5, "top_p": 0.9},
+        {"top_k": 1},
+        {"temperature": 1e-9},
+        {"temperature": 1e-60},
+        {"top_p": 0.5},
+        {"top_p": 1e-9, "top_k": 3},
+    ],
 )
-def test_most_probable_takes_the_lower_of_equals(k: int | None, expected: list[int]) -> None:
-    logits = np.array([5.0, 5.0, 5.0, 7.0, -np.inf])
+def test_draw_words_spells_the_most_probable_letters(settings: dict[str, Any]) -> None:
+    logits = np.stack([expect(**{letter: 0.6, "x": 0.4}) for letter in "sequentially"])
 
-    assert most_probable(logits, k).tolist() == expected
+    for uniform in (0, 0.5, NEARLY_ONE):
+        assert spell(logits, [uniform] * 12, choice(**settings)) == "sequentially"
+
+
+def test_draw_words_takes_the_letter_at_which_the_cumulative_probability_passes_the_number() -> None:
+    logits = expect(a=0.1, d=0.2, m=0.3, z=0.4)
+
+    assert spell(logits, [0, 0.09, 0.11, 0.29, 0.31, 0.59, 0.61, NEARLY_ONE], choice()) == "aaddmmzz"
+
+
+def test_draw_words_ranks_the_letters_where_only_some_can_be_drawn() -> None:
+    logits = expect(a=0.1, d=0.2, m=0.3, z=0.4)
+
+    assert spell(logits, [0, 0.39, 0.41, 0.69, 0.71, 0.89, 0.91], choice(top_k=4)) == "zzmmdda"
+    assert spell(logits, [0, 0.56, 0.58, NEARLY_ONE], choice(top_k=2)) == "zzmm"  # z has 4 / 7
+
+
+@pytest.mark.parametrize(
+    ("top_p", "drawn"),
+    [(0.01, "e"), (0.39, "e"), (0.41, "et"), (0.69, "et"), (0.71, "eta"), (0.91, "etao"), (1.0, "etaon")],
+)
+@pytest.mark.parametrize("top_k", [None, 5])
+def test_draw_words_draws_from_the_smallest_set_that_reaches_top_p(
+    top_p: float, drawn: str, top_k: int | None
+) -> None:
+    logits = expect(e=0.4, t=0.3, a=0.2, o=0.08, n=0.02)
+
+    letters = spell(logits, np.linspace(0, NEARLY_ONE, 400), choice(top_p=top_p, top_k=top_k))
+
+    assert set(letters) == set(drawn)
+
+
+def test_draw_words_takes_top_p_of_what_top_k_leaves_and_after_the_temperature() -> None:
+    logits = expect(e=0.4, t=0.3, a=0.2, o=0.1)
+    numbers = np.linspace(0, NEARLY_ONE, 400)
+
+    assert set(spell(logits, numbers, choice(top_p=0.6))) == set("et")
+    assert set(spell(logits, numbers, choice(top_p=0.6, top_k=2))) == set("et")  # e has 4 / 7
+    assert set(spell(logits, numbers, choice(top_p=0.5, top_k=2))) == set("e")
+    assert set(spell(logits, numbers, choice(top_p=0.6, temperature=0.25))) == set("e")  # 0.72 of e
+
+
+def test_draw_words_takes_the_lower_id_of_equals() -> None:
+    logits = expect(b=0.25, c=0.25, d=0.25, e=0.25)
+    numbers = np.linspace(0, NEARLY_ONE, 100)
+
+    assert spell(logits, [0, NEARLY_ONE], choice(temperature=0.0)) == "bb"
+    assert set(spell(logits, numbers, choice(top_k=2))) == set("bc")
+    assert set(spell(logits, numbers, choice(top_p=0.7))) == set("bcd")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"temperature": 0.0}, {"top_k": 3}, {"top_k": 28}, {"top_p": 0.5}, {"top_p": 1.0, "top_k": 9}],
+)
+def test_draw_words_never_draws_padding_or_unknown(settings: dict[str, Any]) -> None:
+    logits = np.zeros(28, dtype="float32")
+    logits[:2] = 1000.0
+
+    letters = spell(logits, np.linspace(0, NEARLY_ONE, 200), choice(**settings))
+
+    assert len(letters) == 200
+
+
+PROBABILITIES = np.array([0.2, 0.3, 0.15, 0.05, 0.3])
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, PROBABILITIES),
+        ({"temperature": 0.5}, PROBABILITIES**2),
+        ({"temperature": 2.0}, PROBABILITIES**0.5),
+        ({"top_k": 3}, [0.2, 0.3, 0, 0, 0.3]),
+        ({"top_p": 0.9}, [0.2, 0.3, 0.15, 0, 0.3]),
+        ({"top_k": 4, "top_p": 0.8}, [0.2, 0.3, 0, 0, 0.3]),
+        ({"top_k": 4, "temperature": 2.0}, [*PROBABILITIES[:3] ** 0.5, 0, 0.3**0.5]),
+    ],
+)
+def test_draw_words_follows_the_probabilities(settings: dict[str, Any], expected: Any) -> None:
+    """Within 4.5 standard errors, which chance leaves once in 150,000 shares."""
+    num_draws = 40_000
+    uniforms = np.random.default_rng(8).random(num_draws, dtype="float32")
+    letters = spell(expect(**dict(zip("vwxyz", PROBABILITIES, strict=True))), uniforms, choice(**settings))
+    shares = np.array([letters.count(letter) for letter in "vwxyz"]) / num_draws
+
+    exact = np.array(expected) / np.sum(expected)
+
+    assert (np.abs(shares - exact) <= 4.5 * np.sqrt(exact * (1 - exact) / num_draws)).all()
+
+
+def nucleus_by_hand(logits: np.ndarray, top_p: float) -> set[int]:
+    probabilities = np.exp(logits[2:].astype("float64"))
+    order = np.argsort(-probabilities, kind="stable")
+    reached = np.cumsum(probabilities[order]) / probabilities.sum()
+    return set(order[: np.searchsorted(reached, top_p) + 1] + 2)
+
+
+@pytest.mark.parametrize("spread", [0.1, 1.0, 3.0])
+def test_draw_words_finds_a_nucleus_of_any_size(spread: float) -> None:
+    logits = spread * np.random.default_rng(5).normal(size=RANKED_WORDS + 500).astype("float32")
+    numbers = np.linspace(0, NEARLY_ONE, 10_000, dtype="float32").reshape(20, -1)
+
+    rows = np.tile(logits, (500, 1))
+    drawn = {word for some in numbers for word in np.array(draw_words(rows, some, choice(top_p=0.8)))}
+
+    assert drawn == nucleus_by_hand(logits, 0.8)
+
+
+@pytest.mark.parametrize("settings", [{}, {"top_k": 10}, {"top_p": 0.9}, {"top_k": 10, "top_p": 0.9}])
+def test_draw_words_draws_the_same_beside_any_neighbours(settings: dict[str, Any]) -> None:
+    """Also beside one whose nucleus is larger than the words that are ranked at first."""
+    rng = np.random.default_rng(6)
+    logits = 3 * rng.normal(size=(200, 3 * RANKED_WORDS)).astype("float32")
+    uniforms = rng.random(200, dtype="float32")
+    flat = np.zeros_like(logits[:1])
+
+    alone = np.array(draw_words(logits, uniforms, choice(**settings)))
+    beside = np.array(
+        draw_words(np.concatenate([flat, logits[::-1]]), np.append(0.5, uniforms[::-1]), choice(**settings))
+    )
+
+    assert np.array_equal(beside[1:][::-1], alone)

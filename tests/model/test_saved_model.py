@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 
 from minigpt_pipeline.model.mini_gpt import MiniGPT
-from minigpt_pipeline.model.saved_model import TrainedModel, load_trained_model, save_trained_model
+from minigpt_pipeline.model.saved_model import (
+    FORMAT_VERSION,
+    TrainedModel,
+    load_trained_model,
+    save_trained_model,
+)
 from minigpt_pipeline.text.vocabulary import Vocabulary
 
 
@@ -122,9 +127,14 @@ def test_load_refuses_a_foreign_keras_file(model: MiniGPT, tmp_path: Path) -> No
 
 
 def test_load_refuses_a_newer_format(saved: Path) -> None:
-    rewrite(saved, "minigpt.json", json.dumps({"format_version": 2, "metadata": {}}).encode())
+    rewrite(
+        saved, "minigpt.json", json.dumps({"format_version": FORMAT_VERSION + 1, "metadata": {}}).encode()
+    )
 
-    with pytest.raises(ValueError, match="has format version 2, this version of the project reads 1"):
+    with pytest.raises(
+        ValueError,
+        match=f"has format version {FORMAT_VERSION + 1}, this version of the project reads {FORMAT_VERSION}",
+    ):
         load_trained_model(saved)
 
 

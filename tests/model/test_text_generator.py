@@ -10,7 +10,7 @@ from minigpt_pipeline.text.vocabulary import Vocabulary
 
 
 def make_generation(prompts: list[str]) -> GenerationParameters:
-    sampling = SamplingParameters(temperature=1.0, top_k=3, max_new_tokens=2, stop_token=None)
+    sampling = SamplingParameters(temperature=1.0, top_k=3, top_p=None, max_new_tokens=2, stop_token=None)
     return GenerationParameters(prompts=prompts, seeds=[0, 1], sampling=sampling)
 
 

@@ -15,6 +15,15 @@ def test_call_adds_the_row_of_the_token_and_the_row_of_its_place() -> None:
     np.testing.assert_allclose(vectors, expected, atol=1e-6)
 
 
+def test_call_takes_the_places_that_it_is_told() -> None:
+    layer = TokenAndPositionEmbedding(vocabulary_size=5, sequence_length=4, embed_dim=3)
+
+    whole = np.array(layer(np.array([[2, 0, 4], [1, 1, 3]])))
+    single = np.array(layer(np.array([[4], [1]]), positions=np.array([[2], [1]])))
+
+    assert np.array_equal(single, whole[[0, 1], [2, 1]][:, None])
+
+
 def test_config_makes_the_same_layer() -> None:
     layer = TokenAndPositionEmbedding(5, 4, 3, name="embedding", dtype="mixed_bfloat16")
 

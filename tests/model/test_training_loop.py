@@ -4,12 +4,16 @@ from typing import Any
 
 import keras
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from minigpt_pipeline.model.evaluation import evaluate
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.training_loop import TrainingOutcome, train
+from minigpt_pipeline.model.training_record import TrainingRecord
+from minigpt_pipeline.model.training_sequences import PackedSequences, TruncatedSequences
 from minigpt_pipeline.parameters import TrainingParameters
+from minigpt_pipeline.text.sequences import truncate
 
 MakeTraining = Callable[..., TrainingParameters]
 
@@ -23,7 +27,13 @@ def run(
     def run(precision: str = "float32", callbacks: Any = (), **settings: Any) -> TrainingOutcome:
         training = make_training(**settings)
         return train(
-            model, alphabets, alphabets[::2], training, training_log, precision=precision, callbacks=callbacks
+            model,
+            TruncatedSequences(alphabets, training.seed),
+            alphabets[::2],
+            training,
+            TrainingRecord(training_log),
+            precision=precision,
+            callbacks=callbacks,
         )
 
     return run
@@ -102,7 +112,9 @@ def test_train_evaluates_every_so_many_steps(run: Callable[..., TrainingOutcome]
 def test_train_keeps_the_weights_of_the_lowest_validation_loss(
     run: Callable[..., TrainingOutcome], model: MiniGPT, alphabets: np.ndarray
 ) -> None:
-    outcome = run(epochs=8, optimizer={"name": "adam", "learning_rate": 0.5}, evaluate_every_steps=1)
+    outcome = run(
+        epochs=8, max_steps=23, optimizer={"name": "adam", "learning_rate": 0.5}, evaluate_every_steps=1
+    )
 
     losses = outcome.history[outcome.history["name"] == "val/loss"].set_index("step")["value"]
     assert losses.iloc[-1] > losses.min()  # it overshoots, so that the last weights are not the best
@@ -125,7 +137,10 @@ def test_train_lowers_the_loss_with_every_optimizer_and_precision(
         before = evaluate(model, alphabets, batch_size=8)["loss"]
         training = make_training(epochs=10, optimizer={"name": name, "learning_rate": learning_rate})
 
-        outcome = train(model, alphabets, alphabets, training, training_log, precision=precision)
+        sequences = TruncatedSequences(alphabets, training.seed)
+        outcome = train(
+            model, sequences, alphabets, training, TrainingRecord(training_log), precision=precision
+        )
 
         after = evaluate(model, alphabets, batch_size=8)["loss"]
         assert after < 0.7 * before, (name, precision)
@@ -190,5 +205,43 @@ def test_train_refuses_a_part_without_words(
     rows: tuple[int, int],
     part: str,
 ) -> None:
-    with pytest.raises(ValueError, match=f"The {part} part, 0 reviews, has no word to predict"):
-        train(model, alphabets[: rows[0]], alphabets[: rows[1]], make_training(), training_log)
+    sequences, record = TruncatedSequences(alphabets[: rows[0]], 0), TrainingRecord(training_log)
+
+    with pytest.raises(ValueError, match=f"The {part} part, 0 sequences, has no word to predict"):
+        train(model, sequences, alphabets[: rows[1]], make_training(), record)
+
+
+def test_train_ends_when_patience_is_at_its_end(run: Callable[..., TrainingOutcome]) -> None:
+    outcome = run(
+        epochs=50, patience=3, evaluate_every_steps=1, optimizer={"name": "adam", "learning_rate": 0.5}
+    )
+
+    losses = outcome.history[outcome.history["name"] == "val/loss"].set_index("step")["value"]
+    assert outcome.summary["ended_by"] == "patience"
+    assert outcome.summary["steps"] == outcome.summary["best_step"] + 3 == losses.idxmin() + 3
+
+
+def test_train_measures_an_average_of_the_weights_where_it_is_asked_for(
+    run: Callable[..., TrainingOutcome],
+) -> None:
+    outcome = run(epochs=4, optimizer={"name": "sgd", "learning_rate": 0.5, "average_momentum": 0.999})
+
+    # The average begins with the weights of the first step and stays close to them.
+    losses = outcome.history[outcome.history["name"] == "val/loss"]["value"]
+    assert losses.max() - losses.min() < 0.01
+    trained = outcome.history[outcome.history["name"] == "train/loss"]["value"]
+    assert trained.iloc[-1] < trained.iloc[0] - 0.1
+
+
+def test_train_learns_from_packed_reviews_where_they_end(
+    model: MiniGPT, training_log: Any, make_training: MakeTraining
+) -> None:
+    reviews = pa.table({"token_ids": pa.array([[2, 3, 4], [5, 6]] * 20, pa.list_(pa.int32()))})
+    training = make_training(epochs=40, optimizer={"name": "adam", "learning_rate": 0.02})
+    sequences = PackedSequences(reviews, model.sequence_length, training.seed)
+    validation = truncate(reviews[:2], model.sequence_length)
+
+    train(model, sequences, validation, training, TrainingRecord(training_log))
+
+    after_whole, within = np.array(model(np.array([[2, 3, 4]])))[0, [-1, 0]]
+    assert (after_whole.argmax(), within.argmax()) == (0, 3)

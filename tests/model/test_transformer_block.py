@@ -26,6 +26,18 @@ def test_call_normalizes_after_each_sum() -> None:
     np.testing.assert_allclose(np.array(block(inputs)), expected, atol=1e-5)
 
 
+def test_step_gives_word_by_word_what_call_gives_at_once() -> None:
+    block = TransformerBlock(num_heads=2, head_dim=3, feed_forward_dim=7)
+    inputs = RNG.normal(size=(2, 4, 6)).astype("float32")
+    whole = np.array(block(inputs))
+    cache = block.attention.make_cache(2, length=4)
+
+    for place in range(4):
+        output, cache = block.step(inputs[:, place : place + 1], cache, np.full(2, place))
+
+        np.testing.assert_allclose(np.array(output)[:, 0], whole[:, place], atol=1e-5)
+
+
 def test_dropout_acts_in_training_alone() -> None:
     block = TransformerBlock(num_heads=2, head_dim=3, feed_forward_dim=7, dropout=0.5)
     inputs = RNG.normal(size=(2, 4, 6)).astype("float32")

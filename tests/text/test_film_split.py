@@ -1,4 +1,5 @@
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from minigpt_pipeline.parameters import SplitParameters
@@ -27,14 +28,17 @@ def test_assign_part_never_moves_a_film(film: str, part: str) -> None:
 def test_assign_parts_keeps_a_film_together(reviews: pd.DataFrame) -> None:
     even = SplitParameters(train=0.4, validation=0.3, test=0.3)
 
-    parts = assign_parts(reviews, even)
+    parts = pd.Series(assign_parts(pa.RecordBatch.from_pandas(reviews), even).to_pylist())
 
     assert parts.groupby(reviews["movie_id"]).nunique().eq(1).all()
+    assert set(parts) == {"train", "validation", "test"}
 
 
 def test_assign_parts_takes_the_text_where_there_is_no_film(reviews: pd.DataFrame) -> None:
-    without_films = reviews.assign(movie_id=pd.Series([None] * len(reviews), dtype="str"))
+    reviews.loc[1:, "movie_id"] = None
+    for some in (reviews, reviews.assign(movie_id=None)):
+        films = some["movie_id"].fillna(reviews["text"])
 
-    parts = assign_parts(without_films, SHARES)
+        parts = assign_parts(pa.RecordBatch.from_pandas(some), SHARES)
 
-    assert parts.tolist() == [assign_part(text, SHARES) for text in reviews["text"]]
+        assert parts.to_pylist() == [assign_part(film, SHARES) for film in films]

@@ -1,7 +1,9 @@
+import sys
+
 import pyarrow as pa
 import pytest
 
-from minigpt_pipeline.text.standardization import split_words, standardize, to_words
+from minigpt_pipeline.text.standardization import WHITE_SPACE, split_words, to_words
 
 
 @pytest.mark.parametrize(
@@ -28,5 +30,26 @@ def test_split_words_keeps_texts_apart() -> None:
     assert words.to_pylist() == [["one", "two"], [], ["three", "."]]
 
 
-def test_standardize_leaves_single_spaces() -> None:
-    assert standardize(pa.array(["<br />a,b<br />"])).to_pylist() == ["a , b"]
+@pytest.mark.parametrize("string_type", [pa.string(), pa.large_string()], ids=str)
+def test_split_words_reads_a_slice_of_a_column(string_type: pa.DataType) -> None:
+    texts = pa.array(["never seen", "", "Seen.", "nor this"], string_type)
+
+    assert split_words(texts[1:3]).to_pylist() == [[], ["seen", "."]]
+    assert split_words(texts[:0]).to_pylist() == []
+
+
+def test_split_words_does_not_join_texts_that_touch() -> None:
+    assert split_words(pa.array(["ends", "begins", ",", "é", "", "last"])).to_pylist() == [
+        ["ends"],
+        ["begins"],
+        [","],
+        ["é"],
+        [],
+        ["last"],
+    ]
+
+
+def test_white_space_is_what_python_calls_so() -> None:
+    every_character = map(chr, range(sys.maxunicode + 1))
+
+    assert "".join(character for character in every_character if character.isspace()) == WHITE_SPACE

@@ -51,6 +51,7 @@ def test_it_holds_no_pickle_and_says_what_it_takes(model_uri: str) -> None:
         "max_new_tokens",
         "temperature",
         "top_k",
+        "top_p",
         "seed",
     }
 
@@ -129,6 +130,9 @@ def test_it_is_served_over_http_and_refuses_wrong_types(server: str) -> None:
     status, answer = post(server, prompts | {"params": {"max_new_tokens": 3, "seed": 7}})
     assert status == 200
     assert answer["predictions"][0]["text"].startswith("the film ")
+
+    nucleus = {"max_new_tokens": 3, "seed": 7, "top_k": 0, "top_p": 0.5}
+    assert post(server, prompts | {"params": nucleus})[0] == 200
 
     assert post(server, prompts | {"params": {"temperature": "warm"}})[0] == 400
     assert post(server, {"dataframe_records": [{"prompt": 5}]})[0] == 400

@@ -64,3 +64,22 @@ def test_connect_says_when_a_database_can_not_be_opened(store: str, tmp_path: Pa
 
     with pytest.raises(TrackingStoreError, match="can't be used"):
         connect(settings("sqlite:///mlflow.db"), tmp_path)
+
+
+def test_connect_killed_while_it_makes_the_store_can_be_repeated(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledError(BaseException):
+        pass
+
+    def die(*_: object, **__: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mlflow.store.db.utils._upgrade_db", die)  # after the first tables
+        with pytest.raises(KilledError):
+            connect(settings("sqlite:///mlflow.db"), tmp_path)
+        assert not (tmp_path / "mlflow.db").exists()
+
+    connect(settings("sqlite:///mlflow.db"), tmp_path)
+    assert mlflow.get_experiment_by_name("minigpt") is not None

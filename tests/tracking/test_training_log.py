@@ -8,7 +8,16 @@ from kedro.io import DatasetError
 from minigpt_pipeline.tracking import TrainingLogDataset
 from minigpt_pipeline.tracking.training_log import append_samples
 
-ROW = {"epoch": 1, "prompt": "a", "sample": 0, "text": "a b", "temperature": 1.0, "top_k": 10, "seed": 0}
+ROW = {
+    "epoch": 1,
+    "prompt": "a",
+    "sample": 0,
+    "text": "a b",
+    "temperature": 1.0,
+    "top_k": 10,
+    "top_p": 0.9,
+    "seed": 0,
+}
 
 
 def read_rows(artifacts: Path) -> list[list[object]]:
@@ -34,12 +43,12 @@ def test_samples_are_appended(run_id: str, artifacts: Path) -> None:
     assert [row[0] for row in read_rows(artifacts)] == [1, 2]
 
 
-@pytest.mark.parametrize("top_k", [10, None])
+@pytest.mark.parametrize("settings", [{}, {"top_k": None}, {"top_p": None}])
 def test_samples_that_are_there_are_not_appended_again(
-    run_id: str, artifacts: Path, top_k: int | None
+    run_id: str, artifacts: Path, settings: dict[str, None]
 ) -> None:
-    append_samples([ROW | {"top_k": top_k}])
-    append_samples([ROW | {"top_k": top_k}, ROW | {"seed": 1, "top_k": top_k}])
+    append_samples([ROW | settings])
+    append_samples([ROW | settings, ROW | {"seed": 1} | settings])
 
     assert [row[-1] for row in read_rows(artifacts)] == [0, 1]
 
@@ -47,3 +56,30 @@ def test_samples_that_are_there_are_not_appended_again(
 def test_load_needs_an_open_run(store: str) -> None:
     with pytest.raises(DatasetError, match="No MLflow run is open"):
         TrainingLogDataset().load()
+
+
+def test_what_a_killed_run_had_logged_is_taken_over_in_few_requests(
+    run_id: str, artifacts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = []
+    log_batch = mlflow.MlflowClient.log_batch
+
+    def count(self: mlflow.MlflowClient, run_id: str, metrics: list[object]) -> None:
+        requests.append(len(metrics))
+        log_batch(self, run_id, metrics)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "log_batch", count)
+    log = TrainingLogDataset().load()
+    log.take_over(
+        "0a1b", [(step, {"train/loss": 1 / step, "val/loss": 2.0}) for step in range(1, 702)], [ROW]
+    )
+
+    history = mlflow.MlflowClient().get_metric_history(run_id, "train/loss")
+    assert [(metric.step, metric.value) for metric in history] == [(step, 1 / step) for step in range(1, 702)]
+    assert requests == [1000, 402]
+    assert len(read_rows(artifacts)) == 1
+    assert mlflow.get_run(run_id).data.tags["resumed_from"] == "0a1b"
+
+
+def test_a_log_is_named_by_its_run(run_id: str) -> None:
+    assert TrainingLogDataset().load().name == run_id

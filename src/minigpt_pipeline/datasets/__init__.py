@@ -4,23 +4,28 @@ The datasets of `kedro-datasets` do neither; see docs/adr/0003.
 """
 
 from minigpt_pipeline.datasets.arrow_table_dataset import ArrowTableDataset
+from minigpt_pipeline.datasets.checkpoints_dataset import CheckpointsDataset
 from minigpt_pipeline.datasets.compute_dataset import ComputeDataset
 from minigpt_pipeline.datasets.figure_dataset import FigureDataset
 from minigpt_pipeline.datasets.json_dataset import JsonDataset
 from minigpt_pipeline.datasets.pages_dataset import PagesDataset
 from minigpt_pipeline.datasets.reviews_archive_dataset import ReviewsArchiveDataset
 from minigpt_pipeline.datasets.table_dataset import TableDataset
+from minigpt_pipeline.datasets.text_table_dataset import TextPiecesDataset, TextTableDataset
 from minigpt_pipeline.datasets.trained_model_dataset import TrainedModelDataset
 from minigpt_pipeline.datasets.vocabulary_dataset import VocabularyDataset
 
 __all__ = [
     "ArrowTableDataset",
+    "CheckpointsDataset",
     "ComputeDataset",
     "FigureDataset",
     "JsonDataset",
     "PagesDataset",
     "ReviewsArchiveDataset",
     "TableDataset",
+    "TextPiecesDataset",
+    "TextTableDataset",
     "TrainedModelDataset",
     "VocabularyDataset",
 ]

@@ -12,6 +12,10 @@ from minigpt_pipeline.datasets.local_dataset import (
     check_format_version,
 )
 
+COMPRESSION = "zstd"
+ROWS_OF_A_GROUP = 4096
+"""Rows that are encoded and decoded at once: with reviews some megabytes."""
+
 
 class ArrowTableDataset(LocalDataset[pa.Table]):
     """A pyarrow table, such as reviews with their token ids."""
@@ -19,7 +23,7 @@ class ArrowTableDataset(LocalDataset[pa.Table]):
     def read(self, path: Path) -> pa.Table:
         """Read a parquet file of this format version."""
         table = pq.read_table(path)
-        check_format_version(read_format_version(table), path)
+        check_format_version(read_format_version(table.schema), path)
         return table
 
     def write(self, path: Path, content: pa.Table) -> None:
@@ -29,11 +33,18 @@ class ArrowTableDataset(LocalDataset[pa.Table]):
 
 def write_parquet(path: Path, table: pa.Table) -> None:
     """Write a table with the format version in its schema's metadata."""
-    metadata = (table.schema.metadata or {}) | {FORMAT_VERSION_KEY.encode(): str(FORMAT_VERSION).encode()}
-    pq.write_table(table.replace_schema_metadata(metadata), path, compression="zstd")
+    pa.default_memory_pool().release_unused()  # what made the table
+    versioned = table.replace_schema_metadata(add_format_version(table.schema).metadata)
+    pq.write_table(versioned, path, compression=COMPRESSION, row_group_size=ROWS_OF_A_GROUP)
 
 
-def read_format_version(table: pa.Table) -> int | None:
-    """Return the format version in a table's metadata, None where there is none."""
-    version = (table.schema.metadata or {}).get(FORMAT_VERSION_KEY.encode())
+def add_format_version(schema: pa.Schema) -> pa.Schema:
+    """Return a schema with the format version in its metadata."""
+    version = {FORMAT_VERSION_KEY.encode(): str(FORMAT_VERSION).encode()}
+    return schema.with_metadata((schema.metadata or {}) | version)
+
+
+def read_format_version(schema: pa.Schema) -> int | None:
+    """Return the format version in a schema's metadata, None where there is none."""
+    version = (schema.metadata or {}).get(FORMAT_VERSION_KEY.encode())
     return int(version) if version and version.isdigit() else None

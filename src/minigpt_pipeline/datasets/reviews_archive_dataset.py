@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import logging
 import os
 import sys
@@ -15,6 +16,7 @@ from typing import Any, BinaryIO, NoReturn
 from kedro.io import AbstractDataset, DatasetError
 from tqdm import tqdm
 
+from minigpt_pipeline.datasets.read_ahead import CHUNK_SIZE, ReadAhead
 from minigpt_pipeline.text.imdb import ArchiveMember
 
 logger = logging.getLogger(__name__)
@@ -24,7 +26,6 @@ DOWNLOAD_RETRIES = 3
 
 GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, section 2.3.1
 END_OF_ARCHIVE_SIZE = 1024  # bytes: two blocks of zeros, POSIX pax interchange format
-CHUNK_SIZE = 1 << 20
 
 
 class ReviewsArchiveDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
@@ -147,15 +148,16 @@ def stream_members(path: Path) -> Iterator[ArchiveMember]:
             tqdm.wrapattr(file, "read", total=size, desc=path.name, leave=False, disable=None) as counted,
             _decompress(counted, file.peek(len(GZIP_MAGIC))) as stream,
         ):
-            with tarfile.open(fileobj=stream, mode="r|") as archive:
-                for member in archive:
-                    content = archive.extractfile(member) if member.isreg() else None
-                    if content is not None:
-                        yield ArchiveMember(member.name, content.read())
-            # tarfile takes an archive that is cut off between two files for a whole one: gzip's checksum tells, or the
-            # zeros that a tar archive ends with.
-            while stream.read(CHUNK_SIZE):
-                pass
+            with io.BufferedReader(ReadAhead(stream), CHUNK_SIZE) as ahead:
+                with tarfile.open(fileobj=ahead, mode="r|") as archive:
+                    for member in archive:
+                        content = archive.extractfile(member) if member.isreg() else None
+                        if content is not None:
+                            yield ArchiveMember(member.name, content.read())
+                # tarfile takes an archive that is cut off between two files for a whole one: gzip's checksum tells, or
+                # the zeros that a tar archive ends with.
+                while ahead.read(CHUNK_SIZE):
+                    pass
             if not isinstance(stream, gzip.GzipFile):
                 _check_end_of_archive(file)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:

@@ -16,7 +16,7 @@ class TableDataset(LocalDataset[pd.DataFrame]):
     def read(self, path: Path) -> pd.DataFrame:
         """Read a parquet file of this format version."""
         table = pq.read_table(path)
-        check_format_version(read_format_version(table), path)
+        check_format_version(read_format_version(table.schema), path)
         frame: pd.DataFrame = table.to_pandas()
         return frame
 

@@ -11,6 +11,8 @@ import pandas as pd
 
 from minigpt_pipeline.expectations.excerpts import cut
 from minigpt_pipeline.expectations.outcome import Outcome
+from minigpt_pipeline.expectations.pair_metric import register_pair_metric
+from minigpt_pipeline.text.imdb import PYTHON_STRING
 
 if TYPE_CHECKING:
     from great_expectations import ExpectationSuite
@@ -37,6 +39,7 @@ def run_suite(suite: ExpectationSuite, table: pd.DataFrame) -> ExpectationSuiteV
         InMemoryStoreBackendDefaults,
         ProgressBarsConfig,
     )
+    from great_expectations.execution_engine import pandas_execution_engine
 
     config = DataContextConfig(
         # The default has a site for Data Docs of its own in the system's temporary folder.
@@ -45,22 +48,34 @@ def run_suite(suite: ExpectationSuite, table: pd.DataFrame) -> ExpectationSuiteV
         analytics_enabled=False,
     )
     result_format = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
-    with quiet_library():
+    # Great Expectations selects rows and converts columns for every rule: of Python objects it copies references only.
+    strings = [name for name, dtype in table.dtypes.items() if isinstance(dtype, pd.StringDtype)]
+    table = table.astype(dict.fromkeys(strings, PYTHON_STRING))
+    # Below this size it takes a fingerprint of every table, which nobody reads and which copies all texts.
+    pandas_execution_engine.HASH_THRESHOLD = 0
+    with quiet_library(logging.ERROR):
+        register_pair_metric()  # with a warning that a metric is replaced
+    with quiet_library(), pd.option_context("mode.string_storage", PYTHON_STRING.storage):
         context = gx.get_context(project_config=config, mode="ephemeral")
-        asset = context.data_sources.add_pandas("pandas").add_dataframe_asset(suite.name)
+        source = context.data_sources.add_pandas("pandas")
+        asset = source.add_dataframe_asset(suite.name)
         batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": table})
         result = batch.validate(suite, result_format=result_format)
+        # The library would keep the table for as long as the process lives.
+        batches = source.get_execution_engine().batch_manager
+        batches.reset_batch_cache()
+        batches.batch_data_cache.clear()
     order = {expectation.meta["name"]: position for position, expectation in enumerate(suite.expectations)}
     result.results.sort(key=lambda one: order[one.expectation_config.meta["name"]])
     return result
 
 
 @contextmanager
-def quiet_library() -> Iterator[None]:
+def quiet_library(least: int = logging.WARNING) -> Iterator[None]:
     """Let Great Expectations log warnings and errors only: it tells of its own fields and configuration files."""
     logger = logging.getLogger("great_expectations")
     level = logger.level
-    logger.setLevel(logging.WARNING)
+    logger.setLevel(least)
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from minigpt_pipeline.model.blocks import multiply
 from minigpt_pipeline.model.cross_entropy import cross_entropies, cross_entropy_sum
 
 
@@ -66,7 +67,7 @@ class AdaptiveSoftmax(keras.layers.Layer):
         return ops.concatenate([head[..., :-1], head[..., -1:] + rare], axis=-1)  # (..., vocabulary_size)
 
     def _log_softmax(self, states: Any, kernel: Any, bias: Any) -> Any:
-        logits = ops.matmul(states, ops.transpose(ops.cast(kernel, self.compute_dtype)))
+        logits = multiply(states, ops.cast(kernel, self.compute_dtype), transpose_second=True)
         return ops.log_softmax(ops.cast(logits, "float32") + bias, axis=-1)
 
     def _project(self, states: Any) -> Any:

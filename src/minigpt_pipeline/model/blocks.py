@@ -1,4 +1,4 @@
-"""What Keras has no common word for: compiled functions, a product with a transpose, a loop that ends early."""
+"""What Keras has no common word for: compiled functions, products with a transpose, a loop that ends early."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,13 +18,17 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return tf.function(function, jit_compile=True, autograph=False)  # type: ignore[no-any-return]
 
 
-def multiply_transposed(first: Any, second: Any) -> Any:
-    """Return `first.T @ second`. TensorFlow alone of the backends would copy the first matrix to transpose it."""
-    if keras.backend.backend() != "tensorflow":
-        return keras.ops.matmul(keras.ops.transpose(first), second)
-    import tensorflow as tf
+def multiply(
+    first: Any, second: Any, *, transpose_first: bool = False, transpose_second: bool = False
+) -> Any:
+    """Return the matrix product. TensorFlow, alone of the backends, copies a matrix that `keras.ops` transposes."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
 
-    return tf.matmul(first, second, transpose_a=True)
+        return tf.matmul(first, second, transpose_a=transpose_first, transpose_b=transpose_second)
+    first = keras.ops.swapaxes(first, -1, -2) if transpose_first else first
+    second = keras.ops.swapaxes(second, -1, -2) if transpose_second else second
+    return keras.ops.matmul(first, second)
 
 
 def scan_blocks(

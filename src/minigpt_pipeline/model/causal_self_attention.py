@@ -4,21 +4,27 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
+Cache = tuple[Any, Any]
+"""Keys and values of the words so far, each `(batch_size, head, context, head_dim)`, by position."""
 
-def causal_attention_mask(length: int) -> Any:
+
+def causal_attention_mask(length: int, positions: Any = None) -> Any:
     """Say which words each word may look at: itself and those before it.
 
     Args:
-        length: Number of positions.
+        length: Number of positions that can be looked at.
+        positions: int32, `(batch, query)`: where the looking words stand; null means at every position.
 
     Returns:
-        bool, `(1, 1, length, length)`, for `(batch, head, query, key)`; it broadcasts over batch and head.
+        bool, `(batch, 1, query, key)`, or `(1, 1, length, length)` for every position; it broadcasts over the rest of
+        `(batch, head, query, key)`.
     """
-    positions = ops.arange(length)  # (length,)
-    mask = positions[:, None] >= positions[None, :]  # (query, key)
-    return mask[None, None]  # (1, 1, query, key)
+    keys = ops.arange(length, dtype="int32")  # (key,)
+    queries = keys[None] if positions is None else positions  # (batch, query)
+    return queries[:, None, :, None] >= keys  # (batch, 1, query, key)
 
 
 @keras.saving.register_keras_serializable(package="minigpt_pipeline")
@@ -36,7 +42,7 @@ class CausalSelfAttention(keras.layers.Layer):
         training: bool. Whether to drop.
 
     Returns:
-        Compute dtype, `(batch_size, length, embed_dim)`.
+        Compute dtype, `(batch_size, length, embed_dim)`. `step` gives the same word by word.
 
     References:
         [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762), section 3.2: `softmax(Q K^T / sqrt(head_dim)) V`.
@@ -63,22 +69,52 @@ class CausalSelfAttention(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Let every position gather from itself and from those before it."""
-        length = ops.shape(inputs)[1]
-        query = self._split_heads(self.query_projection(inputs))  # (batch, head, query, head_dim)
-        key = self._split_heads(self.key_projection(inputs))  # (batch, head, key, head_dim)
-        value = self._split_heads(self.value_projection(inputs))  # (batch, head, key, head_dim)
+        query, key, value = self._project(inputs)  # each (batch, head, length, head_dim)
+        mask = causal_attention_mask(ops.shape(inputs)[1])  # (1, 1, query, key)
+        return self._attend(query, key, value, mask, training)  # (batch, length, embed_dim)
 
+    def step(self, inputs: Any, cache: Cache, positions: Any) -> tuple[Any, Cache]:
+        """Let the next word of each text gather from itself and from those before it, which are remembered.
+
+        Args:
+            inputs: `(batch_size, 1, embed_dim)`.
+            cache: What `make_cache` or the step before returned.
+            positions: int32, `(batch_size,)`: where the word stands. What was remembered of this place is replaced, and
+                nothing later is looked at.
+
+        Returns:
+            `(batch_size, 1, embed_dim)`, and the cache with the word in it.
+        """
+        query, key, value = self._project(inputs)  # each (batch, head, 1, head_dim)
+        keys, values = (
+            _remember(memory, new, positions) for memory, new in zip(cache, (key, value), strict=True)
+        )  # each (batch, head, context, head_dim)
+        mask = causal_attention_mask(keys.shape[2], positions[:, None])  # (batch, 1, 1, context)
+        return self._attend(query, keys, values, mask), (keys, values)
+
+    def make_cache(self, batch_size: int, length: int) -> Cache:
+        """Return the memory of `length` words of each text, with none in it yet."""
+        shape = (batch_size, self.num_heads, length, self.head_dim)
+        return ops.zeros(shape, self.compute_dtype), ops.zeros(shape, self.compute_dtype)
+
+    def _project(self, inputs: Any) -> tuple[Any, Any, Any]:
+        query = self._split_heads(self.query_projection(inputs))  # (batch, head, length, head_dim)
+        key = self._split_heads(self.key_projection(inputs))  # (batch, head, length, head_dim)
+        value = self._split_heads(self.value_projection(inputs))  # (batch, head, length, head_dim)
+        return query, key, value
+
+    def _attend(self, query: Any, key: Any, value: Any, mask: Any, training: bool = False) -> Any:
         scores = ops.matmul(query, ops.swapaxes(key, -1, -2))  # (batch, head, query, key)
         # The softmax is taken in float32: eight bits of bfloat16 are too few for a sum of exponentials.
         scores = ops.cast(scores, "float32") / math.sqrt(self.head_dim)
-        scores = ops.where(causal_attention_mask(length), scores, -math.inf)
+        scores = ops.where(mask, scores, -math.inf)
         weights = ops.cast(ops.softmax(scores, axis=-1), self.compute_dtype)  # (batch, head, query, key)
         weights = self.weights_dropout(weights, training=training)
 
         gathered = ops.matmul(weights, value)  # (batch, head, query, head_dim)
         gathered = ops.swapaxes(gathered, 1, 2)  # (batch, query, head, head_dim)
         gathered = ops.reshape(
-            gathered, (-1, length, self.num_heads * self.head_dim)
+            gathered, (-1, ops.shape(gathered)[1], self.num_heads * self.head_dim)
         )  # (batch, query, width)
         return self.output_projection(gathered)  # (batch, query, embed_dim)
 
@@ -99,3 +135,12 @@ class CausalSelfAttention(keras.layers.Layer):
             "head_dim": self.head_dim,
             "dropout": self.dropout,
         }
+
+
+def _remember(memory: Any, new: Any, positions: Any) -> Any:
+    """Return what is remembered, `(batch, head, context, head_dim)`, with a new word, `(batch, head, 1, head_dim)`."""
+    rows, heads = np.indices(memory.shape[:2])  # each (batch, head)
+    places = ops.stack(
+        [rows, heads, ops.broadcast_to(positions[:, None], rows.shape)], axis=-1
+    )  # (batch, head, 3)
+    return ops.scatter_update(memory, places, new[:, :, 0])

@@ -1,10 +1,12 @@
 """The output layer that scores every word at full width."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
+from minigpt_pipeline.model.blocks import multiply
 from minigpt_pipeline.model.cross_entropy import cross_entropies, cross_entropy_sum
 
 
@@ -32,9 +34,8 @@ class FullSoftmax(keras.layers.Layer):
 
     def tie(self, embedding: keras.layers.Embedding) -> None:
         """Use the vectors of an embedding, where the layer is `tied`; they stay the embedding's own weight."""
-        self._shared_kernel = lambda: (
-            embedding.embeddings
-        )  # a function: Keras would save a layer's attribute twice
+        # A function, as Keras would save an attribute that is a layer twice.
+        self._shared_kernel: Callable[[], Any] = lambda: embedding.embeddings
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make a vector and a bias for each word."""
@@ -53,7 +54,7 @@ class FullSoftmax(keras.layers.Layer):
     def call(self, states: Any) -> Any:
         """Score every word."""
         kernel = ops.cast(self.kernel, self.compute_dtype)
-        return ops.matmul(states, ops.transpose(kernel)) + ops.cast(self.bias, self.compute_dtype)
+        return multiply(states, kernel, transpose_second=True) + ops.cast(self.bias, self.compute_dtype)
 
     def cross_entropy_sum(self, states: Any, labels: Any, is_counted: Any) -> Any:
         """Sum `-ln p(label)` over the rows that count; see `cross_entropy.cross_entropy_sum`."""

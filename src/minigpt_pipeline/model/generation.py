@@ -1,21 +1,17 @@
 """A model writes: one word after another, each drawn from what the model expects next."""
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from minigpt_pipeline.model.generation_loop import TEXTS_AT_ONCE, write_group
 from minigpt_pipeline.model.mini_gpt import MiniGPT
-from minigpt_pipeline.model.sampling import draw_word
+from minigpt_pipeline.model.sampling import Choice
 from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import GenerationParameters, SamplingParameters
 from minigpt_pipeline.text.standardization import to_words
-from minigpt_pipeline.text.vocabulary import PADDING_ID, UNKNOWN_ID, Vocabulary
-
-TEXTS_AT_ONCE = 8
-"""Texts that are written side by side. Always as many, with rows of padding where there are fewer: one shape is
-compiled once, and the bits of a text do not depend on how many others are written."""
+from minigpt_pipeline.text.vocabulary import UNKNOWN_ID, Vocabulary
 
 
 def generate(
@@ -27,10 +23,12 @@ def generate(
 ) -> list[list[int]]:
     """Continue each prompt. A text depends on its own prompt and seed alone.
 
+    When the context is full, the newest `sequence_length // 2` words are read again, and the text goes on from there.
+
     Args:
         model: The model, in float32.
         prompts: Word ids of each prompt, one at least. Of a prompt longer than the context the newest words are read.
-        sampling: Temperature, top-k, and the number of new words.
+        sampling: Temperature, top-k, top-p, and the number of new words.
         stop_id: A text ends early after this word; null means never.
         seeds: One for each prompt.
 
@@ -45,66 +43,19 @@ def generate(
     for number, prompt in enumerate(prompts):
         if not len(prompt):
             raise ValueError(f"prompts[{number}] is empty: a text needs a word to start from")
+    choice = Choice.from_parameters(sampling)
+    uniforms = _draw_uniforms(seeds, sampling.max_new_tokens)  # (num_prompts, max_new_tokens)
     texts: list[list[int]] = []
     for start in range(0, len(prompts), TEXTS_AT_ONCE):
         group = slice(start, start + TEXTS_AT_ONCE)
-        texts += _generate_group(model, prompts[group], sampling, stop_id, seeds[group])
+        texts += write_group(model, prompts[group], choice, stop_id, uniforms[group])
     return texts
 
 
-def _generate_group(
-    model: MiniGPT,
-    prompts: Sequence[Sequence[int]],
-    sampling: SamplingParameters,
-    stop_id: int | None,
-    seeds: Sequence[int],
-) -> list[list[int]]:
-    next_logits = compile_next_logits(model)
-    texts = [list(prompt) for prompt in prompts]
-    generators = [np.random.default_rng(seed) for seed in seeds]
-    unfinished = set(range(len(texts)))
-    for _ in range(sampling.max_new_tokens):
-        logits = next_logits(
-            *_make_windows(texts, model.sequence_length)
-        ).numpy()  # (TEXTS_AT_ONCE, vocabulary_size)
-        for row in sorted(unfinished):
-            word_id = draw_word(logits[row], sampling.temperature, sampling.top_k, generators[row])
-            texts[row].append(word_id)
-            if word_id == stop_id:
-                unfinished.discard(row)
-        if not unfinished:
-            break
-    return [text[len(prompt) :] for text, prompt in zip(texts, prompts, strict=True)]
-
-
-def _make_windows(texts: list[list[int]], sequence_length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the newest words of each text, int32 (TEXTS_AT_ONCE, sequence_length), and where the last one stands."""
-    windows = np.full((TEXTS_AT_ONCE, sequence_length), PADDING_ID, dtype=np.int32)
-    last_positions = np.zeros(TEXTS_AT_ONCE, dtype=np.int32)
-    for row, text in enumerate(texts):
-        window = text[-sequence_length:]
-        windows[row, : len(window)] = window
-        last_positions[row] = len(window) - 1
-    return windows, last_positions
-
-
-@functools.lru_cache(maxsize=2)
-def compile_next_logits(model: MiniGPT) -> Callable[[np.ndarray, np.ndarray], Any]:
-    """Compile, once for each model, the logits of the word that follows a text.
-
-    Returns:
-        A function of token ids, int32 (rows, sequence_length), and the position of each row's last word, int32 (rows,),
-        that gives float32, (rows, vocabulary_size). The output layer is spent on that position alone.
-    """
-    import tensorflow as tf
-
-    @tf.function(autograph=False)
-    def next_logits(token_ids: tf.Tensor, last_positions: tf.Tensor) -> tf.Tensor:
-        states = model.hidden_states(token_ids)  # (rows, sequence_length, embed_dim)
-        last_states = tf.gather(states, last_positions, batch_dims=1)  # (rows, embed_dim)
-        return tf.cast(model.output_layer(last_states), tf.float32)  # (rows, vocabulary_size)
-
-    return next_logits  # type: ignore[no-any-return]
+def _draw_uniforms(seeds: Sequence[int], count: int) -> np.ndarray:
+    """Return one number for each draw, float32, (len(seeds), count), from 0 to below 1; a row is its seed's alone."""
+    rows = [np.random.default_rng(seed).random(count, dtype=np.float32) for seed in seeds]
+    return np.array(rows, dtype=np.float32).reshape(len(seeds), count)
 
 
 def generate_texts(
@@ -146,7 +97,7 @@ def make_sample_rows(
 
     Returns:
         One row a text: `epoch`, `prompt`, `sample` (number of the text of this prompt, from 0), `text` (prompt and
-        continuation), `temperature`, `top_k`, `seed`.
+        continuation), `temperature`, `top_k`, `top_p`, `seed`.
     """
     sampling = generation.sampling
     asked = [
@@ -164,6 +115,7 @@ def make_sample_rows(
             "text": text,
             "temperature": sampling.temperature,
             "top_k": sampling.top_k,
+            "top_p": sampling.top_p,
             "seed": seed,
         }
         for (prompt, sample, seed), text in zip(asked, texts, strict=True)

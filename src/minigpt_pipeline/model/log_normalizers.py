@@ -14,7 +14,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from minigpt_pipeline.model.blocks import compiled, multiply_transposed, scan_blocks
+from minigpt_pipeline.model.blocks import compiled, multiply, scan_blocks
 
 BLOCK_ROWS = 1024
 """Fewer rows spend more on adding up the kernel's gradient; from here on more gain nothing but a larger peak."""
@@ -98,7 +98,7 @@ def _sum_with_gradients(states: Any, kernel: Any, bias: Any, num_counted: Any) -
         total, kernel_gradient = carry
         rows, counted = block[0], ops.cast(block[1], "float32")  # (block_rows, columns), (block_rows,)
         exponentials, shifts = _exponentials(kernel, rows, is_safe)  # (num_words, block_rows), (block_rows,)
-        gathered = multiply_transposed(exponentials, kernel)  # (block_rows, columns)
+        gathered = multiply(exponentials, kernel, transpose_first=True)  # (block_rows, columns)
         gathered = ops.cast(gathered, "float32")
         totals = gathered[:, width + 1]  # (block_rows,)
         scales = (counted / totals)[:, None]  # (block_rows, 1)
@@ -147,7 +147,7 @@ def _exponentials(kernel: Any, rows: Any, is_safe: Any) -> tuple[Any, Any]:
 
     Words come first: so the wide matrices are read as they lie in memory.
     """
-    logits = ops.matmul(kernel, ops.transpose(rows))  # (num_words, block_rows)
+    logits = multiply(kernel, rows, transpose_second=True)  # (num_words, block_rows)
     # A shift changes nothing but what can be computed, and the largest logit costs a pass over all of them.
     shifts = ops.cond(
         is_safe,

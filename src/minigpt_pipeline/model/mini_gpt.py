@@ -3,8 +3,10 @@
 from typing import Any, Self
 
 import keras
+from keras import ops
 
 from minigpt_pipeline.model.adaptive_softmax import AdaptiveSoftmax
+from minigpt_pipeline.model.causal_self_attention import Cache
 from minigpt_pipeline.model.full_softmax import FullSoftmax
 from minigpt_pipeline.model.token_and_position_embedding import TokenAndPositionEmbedding
 from minigpt_pipeline.model.transformer_block import TransformerBlock
@@ -120,6 +122,39 @@ class MiniGPT(keras.Model):
         for block in self.blocks:
             states = block(states, training=training)
         return states
+
+    def next_word_logits(self, states: Any) -> Any:
+        """Spend the output layer on chosen positions.
+
+        Args:
+            states: Compute dtype, `(num_rows, embed_dim)`.
+
+        Returns:
+            float32, `(num_rows, vocabulary_size)`: logits of the word after each.
+        """
+        return ops.cast(self.output_layer(states), "float32")  # (num_rows, vocabulary_size)
+
+    def step(self, token_ids: Any, caches: list[Cache], positions: Any) -> tuple[Any, list[Cache]]:
+        """Read the next word of each text, with what is remembered of the words before it.
+
+        Args:
+            token_ids: int32, `(batch_size,)`.
+            caches: What `make_caches` or the step before returned.
+            positions: int32, `(batch_size,)`: where the word stands. Nothing later is looked at.
+
+        Returns:
+            Compute dtype, `(batch_size, embed_dim)`: what `hidden_states` gives at that position; and the new caches.
+        """
+        states = self.embedding(token_ids[:, None], positions[:, None])  # (batch_size, 1, embed_dim)
+        extended = []
+        for block, cache in zip(self.blocks, caches, strict=True):
+            states, cache = block.step(states, cache, positions)  # noqa: PLW2901 -- (batch_size, 1, embed_dim)
+            extended.append(cache)
+        return states[:, 0], extended  # (batch_size, embed_dim)
+
+    def make_caches(self, batch_size: int) -> list[Cache]:
+        """Return a memory of the context for each block, with no word in it yet."""
+        return [block.attention.make_cache(batch_size, self.sequence_length) for block in self.blocks]
 
     def in_precision(self, dtype: str) -> Self:
         """Return a copy that computes in another precision; weights are float32 in every one of them.

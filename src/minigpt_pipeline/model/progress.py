@@ -1,8 +1,8 @@
 """How far training has come: a bar in a terminal, lines in a file."""
 
 import logging
+import math
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -18,11 +18,12 @@ SECONDS_BETWEEN_LINES = 30.0
 class ProgressDisplay(Protocol):
     """Shows how far training has come."""
 
-    def show(self, done: float, message: str) -> None:
+    def show(self, done: float, seconds: float, message: str) -> None:
         """Show it.
 
         Args:
             done: Share of the work, from 0 to 1; where several limits are set, of the one that ends it first.
+            seconds: That it took, those before an interruption included.
             message: What is going on.
         """
 
@@ -31,12 +32,10 @@ class ProgressLines:
     """Logs a line now and then."""
 
     def __init__(self) -> None:
-        self._started = time.monotonic()
-        self._last_line = -SECONDS_BETWEEN_LINES
+        self._last_line = -math.inf
 
-    def show(self, done: float, message: str) -> None:
+    def show(self, done: float, seconds: float, message: str) -> None:
         """Log the message, unless the last one is fresh."""
-        seconds = time.monotonic() - self._started
         if seconds - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = seconds
             logger.info("%s, %s", message, describe_time_left(done, seconds))
@@ -50,13 +49,12 @@ class ProgressBar:
     """
 
     def __init__(self, bar: Progress) -> None:
-        self._started = time.monotonic()
         self._bar = bar
         self._task: TaskID = bar.add_task("training", total=1.0, time_left="")
 
-    def show(self, done: float, message: str) -> None:
+    def show(self, done: float, seconds: float, message: str) -> None:
         """Move the bar."""
-        time_left = describe_time_left(done, time.monotonic() - self._started)
+        time_left = describe_time_left(done, seconds)
         self._bar.update(self._task, completed=done, description=message, time_left=time_left)
 
 

@@ -1,52 +1,114 @@
-"""How the next word is chosen from its logits. Pure NumPy."""
+"""How the next words are chosen from their logits."""
+
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigpt_pipeline.parameters import SamplingParameters
 from minigpt_pipeline.text.vocabulary import PADDING_ID, UNKNOWN_ID
 
-BANNED_IDS = (PADDING_ID, UNKNOWN_ID)
-"""Never written: neither is a word."""
+FIRST_WORD_ID = max(PADDING_ID, UNKNOWN_ID) + 1
+"""Padding and `[UNK]` stand before it and are never written: neither is a word."""
+
+RANKED_WORDS = 1024
+"""Words that are put in order to find a nucleus: nearly always enough, and a tenth of the work of ordering 20,000."""
 
 
-def draw_word(logits: np.ndarray, temperature: float, top_k: int | None, rng: np.random.Generator) -> int:
-    """Draw one word.
-
-    Args:
-        logits: float, (vocabulary_size,).
-        temperature: Divides the logits: below 1 the probable becomes more probable; 0 takes the most probable word.
-        top_k: Only the k most probable words can be drawn ([Fan et al., 2018](https://arxiv.org/abs/1805.04833));
-            null means all.
-        rng: Gives one number a draw.
-
-    Returns:
-        The word's id, never padding or `[UNK]`.
-    """
-    logits = logits.astype(np.float64)
-    logits[list(BANNED_IDS)] = -np.inf
-    if temperature == 0:
-        return int(logits.argmax())
-    candidates = most_probable(logits, top_k)  # (k,)
-    scores = (logits[candidates] - logits[candidates].max()) / temperature
-    cumulative = np.exp(scores).cumsum()  # (k,)
-    position = np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right")
-    return int(candidates[min(position, len(candidates) - 1)])
-
-
-def most_probable(logits: np.ndarray, k: int | None) -> np.ndarray:
-    """Return the ids of the k largest logits in ascending order, all that are allowed where k is null or too large.
+class Choice(NamedTuple):
+    """`SamplingParameters` as numbers, so that other values need no other program.
 
     Args:
-        logits: float, (vocabulary_size,); -inf is never among them.
-        k: How many.
+        temperature: float32, above 0: divides the logits.
+        top_k: int32: only the k most probable words can be drawn; 0 means all.
+        top_p: float32: of these only the most probable, as few as have this share; infinite means all.
+    """
+
+    temperature: Any
+    top_k: Any
+    top_p: Any
+
+    @classmethod
+    def from_parameters(cls, sampling: SamplingParameters) -> "Choice":
+        """Take the parameters; temperature 0 is a draw from the single most probable word."""
+        keeps_all = sampling.top_p is None or sampling.top_p == 1
+        return cls(
+            temperature=np.float32(max(sampling.temperature, float(np.finfo(np.float32).tiny))),
+            top_k=np.int32(1 if sampling.temperature == 0 else sampling.top_k or 0),
+            top_p=np.float32(math.inf if keeps_all else sampling.top_p),
+        )
+
+
+def draw_words(logits: Any, uniforms: Any, choice: Choice) -> Any:
+    """Draw a word for each row: the one at which the cumulative probability passes the uniform number.
+
+    Args:
+        logits: float32, (rows, vocabulary_size).
+        uniforms: float32, (rows,), from 0 to below 1.
+        choice: Temperature; top-k ([Fan et al., 2018](https://arxiv.org/abs/1805.04833)), of equal logits the lower id
+            first; top-p, the nucleus ([Holtzman et al., 2020](https://arxiv.org/abs/1904.09751)) of what top-k leaves.
 
     Returns:
-        int64, (k,).
+        int32, (rows,): ids, never padding or `[UNK]`. A row depends on its own logits and number alone.
     """
-    allowed = np.flatnonzero(logits > -np.inf)
-    if k is None or k >= len(allowed):
-        return allowed
-    # Of equal logits the lower id is taken, as in argmax.
-    threshold = np.partition(logits, -k)[-k]
-    above = np.flatnonzero(logits > threshold)
-    level = np.flatnonzero(logits == threshold)[: k - len(above)]
-    return np.sort(np.concatenate([above, level]))
+    import tensorflow as tf
+
+    logits = logits[:, FIRST_WORD_ID:]  # (rows, num_words)
+    num_words = tf.shape(logits)[1]
+
+    def draw_from_all() -> tf.Tensor:
+        weights = _weigh(logits, choice.temperature)  # (rows, num_words)
+        return _invert(weights, uniforms)  # (rows,)
+
+    def draw_from_top_k() -> tf.Tensor:
+        largest, words = tf.math.top_k(logits, tf.minimum(choice.top_k, num_words))  # (rows, k), in order
+        weights = _weigh(largest, choice.temperature)  # (rows, k)
+        total = tf.reduce_sum(weights, axis=1, keepdims=True)  # (rows, 1)
+        return tf.gather(
+            words, _invert(_nucleus(weights, total, choice.top_p), uniforms), batch_dims=1
+        )  # (rows,)
+
+    def draw_from_nucleus() -> tf.Tensor:
+        total = tf.reduce_sum(_weigh(logits, choice.temperature), axis=1, keepdims=True)  # (rows, 1)
+        largest, words = tf.math.top_k(logits, tf.minimum(RANKED_WORDS, num_words))  # (rows, RANKED_WORDS)
+        reached = tf.cumsum(_weigh(largest, choice.temperature), axis=1)[:, -1:]  # (rows, 1)
+        largest, words = tf.cond(
+            tf.reduce_all(reached >= choice.top_p * total),
+            lambda: (largest, words),
+            lambda: tuple(tf.math.top_k(logits, num_words)),
+        )  # (rows, RANKED_WORDS or num_words)
+        weights = _nucleus(_weigh(largest, choice.temperature), total, choice.top_p)
+        return tf.gather(words, _invert(weights, uniforms), batch_dims=1)  # (rows,)
+
+    words = tf.cond(
+        choice.top_k > 0,
+        draw_from_top_k,
+        lambda: tf.cond(tf.math.is_finite(choice.top_p), draw_from_nucleus, draw_from_all),
+    )  # (rows,)
+    return words + FIRST_WORD_ID
+
+
+def _weigh(logits: Any, temperature: Any) -> Any:
+    """Return probabilities up to a factor, (rows, k): the largest of a row is 1."""
+    import tensorflow as tf
+
+    largest = tf.reduce_max(logits, axis=1, keepdims=True)  # (rows, 1)
+    return tf.exp((logits - largest) / temperature)
+
+
+def _nucleus(weights: Any, total: Any, top_p: Any) -> Any:
+    """Return the weights, (rows, k), largest first, with 0 for all after those that reach the share of the total."""
+    import tensorflow as tf
+
+    before = tf.cumsum(weights, axis=1, exclusive=True)  # (rows, k)
+    return tf.where(before < top_p * total, weights, 0.0)
+
+
+def _invert(weights: Any, uniforms: Any) -> Any:
+    """Return the place, (rows,), at which the cumulative weight passes its share of the total."""
+    import tensorflow as tf
+
+    cumulative = tf.cumsum(weights, axis=1)  # (rows, k)
+    # A product with a number below 1 that has 24 bits stays below the total: a place with a weight is always found.
+    sought = uniforms[:, None] * cumulative[:, -1:]  # (rows, 1)
+    return tf.reduce_sum(tf.cast(cumulative <= sought, tf.int32), axis=1)  # (rows,)

@@ -22,7 +22,7 @@ from minigpt_pipeline.text.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from minigpt_pipeline.model.mini_gpt import MiniGPT
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 VOCABULARY_MEMBER = "vocabulary.json"
 DESCRIPTION_MEMBER = "minigpt.json"
 KERAS_MEMBERS = ("metadata.json", "config.json", "model.weights.h5")

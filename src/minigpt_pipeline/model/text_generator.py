@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from minigpt_pipeline.model.generation import make_sample_rows
-from minigpt_pipeline.model.training_log import TrainingLog
+from minigpt_pipeline.model.training_log import SampleLog
 from minigpt_pipeline.parameters import GenerationParameters
 from minigpt_pipeline.text.vocabulary import Vocabulary
 
@@ -31,7 +31,7 @@ class TextGenerator(keras.callbacks.Callback):
         vocabulary: Vocabulary,
         generation: GenerationParameters,
         every_epochs: int,
-        training_log: TrainingLog,
+        training_log: SampleLog,
     ) -> None:
         super().__init__()
         self.vocabulary = vocabulary

@@ -21,6 +21,7 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
     Call arguments:
         token_ids: int32, `(batch_size, length)` with `length <= sequence_length`. Padding is embedded like a word:
             it stands after the words, and causal attention keeps them from seeing it.
+        positions: int32, `(batch_size, length)`: the places of the tokens; null means from the first one on.
 
     Returns:
         Compute dtype, `(batch_size, length, embed_dim)`.
@@ -48,11 +49,14 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
         self.position_embedding.build(input_shape[1:])
         super().build(input_shape)
 
-    def call(self, token_ids: Any) -> Any:
+    def call(self, token_ids: Any, positions: Any = None) -> Any:
         """Embed the tokens."""
-        positions = ops.arange(ops.shape(token_ids)[1], dtype="int32")  # (length,)
+        if positions is None:
+            positions = ops.arange(ops.shape(token_ids)[1], dtype="int32")  # (length,)
         token_vectors = self.token_embedding(token_ids)  # (batch_size, length, embed_dim)
-        position_vectors = self.position_embedding(positions)  # (length, embed_dim)
+        position_vectors = self.position_embedding(
+            positions
+        )  # (length, embed_dim), or with batch_size before it
         return token_vectors + position_vectors  # (batch_size, length, embed_dim)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

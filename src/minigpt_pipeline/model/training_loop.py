@@ -1,7 +1,8 @@
 """The training loop: epochs of steps, measured on the way, ended by whichever limit comes first.
 
 `train` reads from top to bottom as a run goes. Keras' own `fit` is not used: limits in minutes, exact repeats, words
-instead of places in every mean, and (later) steps on several machines need a loop of our own.
+instead of places in every mean, checkpoints in the middle of an epoch, and (later) steps on several machines need a
+loop of our own.
 """
 
 import logging
@@ -9,21 +10,23 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
 
-from minigpt_pipeline.model.batches import count_batches, make_batches, shuffle_epoch
+from minigpt_pipeline.model.batches import count_batches, make_batches
+from minigpt_pipeline.model.checkpoint import Checkpoint
+from minigpt_pipeline.model.checkpoint_store import CheckpointStore
 from minigpt_pipeline.model.evaluation import Evaluator
 from minigpt_pipeline.model.interruption import Interruption, interruptible
 from minigpt_pipeline.model.losses import perplexity
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.progress import ProgressDisplay, showing_progress
 from minigpt_pipeline.model.saved_model import MetadataValue
-from minigpt_pipeline.model.training_log import TrainingLog
 from minigpt_pipeline.model.training_record import TrainingRecord
+from minigpt_pipeline.model.training_sequences import TrainingSequences
+from minigpt_pipeline.model.training_state import TrainingState
 from minigpt_pipeline.model.training_step import compile_step, make_optimizer
 from minigpt_pipeline.parameters import TrainingParameters
 from minigpt_pipeline.text.language_model_pairs import make_language_model_pairs
@@ -38,7 +41,8 @@ class TrainingOutcome:
 
     Args:
         summary: How far it went and how good it was: `epochs` (begun), `steps`, `words`, `best_epoch`, `best_step`,
-            `best_validation_loss` (nats per word), `ended_by` (`epochs`, `max_steps`, `max_minutes` or `interrupt`).
+            `best_validation_loss` (nats per word), `ended_by` (`epochs`, `max_steps`, `max_minutes`, `patience` or
+            `interrupt`).
         history: See `TrainingRecord.history`.
         speed: See `TrainingRecord.speed`.
     """
@@ -50,79 +54,129 @@ class TrainingOutcome:
 
 def train(
     model: MiniGPT,
-    train_sequences: np.ndarray,
+    train_sequences: TrainingSequences,
     validation_sequences: np.ndarray,
     training: TrainingParameters,
-    training_log: TrainingLog,
+    record: TrainingRecord,
     *,
     precision: str = "float32",
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    checkpoints: CheckpointStore | None = None,
 ) -> TrainingOutcome:
     """Train a model in place; at the end it has the weights of the lowest validation loss.
 
+    A training that was killed goes on from its newest checkpoint, and comes to the same end, bit for bit, as if it had
+    never stopped.
+
     Args:
         model: A float32 model. Callbacks see this one, whatever the precision of the steps.
-        train_sequences: int32, (num_reviews, sequence_length + 1), words first, then padding (0).
-        validation_sequences: int32, (num_reviews, sequence_length + 1).
-        training: Optimizer, limits, and how often to log and to look at the validation reviews.
-        training_log: Takes `train/loss`, `val/loss` and their kind while the run goes on.
+        train_sequences: What each epoch is made of.
+        validation_sequences: int32, (num_reviews, sequence_length + 1), words first, then padding (0).
+        training: Optimizer, limits, and how often to log, to look at the validation reviews and to save a checkpoint.
+        record: Takes `train/loss`, `val/loss` and their kind while the run goes on, and what callbacks write to it.
         precision: Of the steps: `float32`, `mixed_bfloat16` or `mixed_float16`.
         callbacks: Called at the beginning and end of training, at the beginning of each epoch and at the end of each
-            whole one.
+            whole one. A training that goes on in the middle of an epoch begins it once more.
+        checkpoints: Those of this training; null means that it neither saves nor looks for any.
 
     Raises:
         ValueError: If there is no review to train on, or none to validate on.
         FloatingPointError: If the loss is no longer a finite number.
         KeyboardInterrupt: If Ctrl-C is pressed a second time.
     """
-    for name, sequences in (("train", train_sequences), ("validation", validation_sequences)):
-        if not (sequences[:, 1:] != PADDING_ID).any():
+    has_words = (validation_sequences[:, 1:] != PADDING_ID).any()
+    for name, number, has_some in (
+        ("train", len(train_sequences), train_sequences.has_words()),
+        ("validation", len(validation_sequences), has_words),
+    ):
+        if not has_some:
             raise ValueError(
-                f"The {name} part, {len(sequences)} reviews, has no word to predict: "
+                f"The {name} part, {number} sequences, has no word to predict: "
                 "look at the split in conf/base/parameters_vectorization.yml and at what validation rejected"
             )
     with showing_progress() as progress, interruptible() as interruption:
-        loop = _TrainingLoop(model, train_sequences, validation_sequences, training, training_log, precision)
+        loop = _TrainingLoop(model, train_sequences, validation_sequences, training, record, precision)
+        loop.resume(checkpoints)
         loop.run(keras.callbacks.CallbackList(list(callbacks), model=model), progress, interruption)
     loop.finish()
-    return TrainingOutcome(loop.summary(), loop.record.history(), loop.record.speed())
+    return TrainingOutcome(loop.summary(), record.history(), record.speed())
 
 
 class _TrainingLoop:
-    """The state of one run."""
+    """One run: its tools are made here, and how far it has come is in `state`."""
 
     def __init__(
         self,
         model: MiniGPT,
-        train_sequences: np.ndarray,
+        train_sequences: TrainingSequences,
         validation_sequences: np.ndarray,
         training: TrainingParameters,
-        training_log: TrainingLog,
+        record: TrainingRecord,
         precision: str,
     ) -> None:
-        self.started = time.monotonic()
+        self.started = self.checkpointed = time.monotonic()
         self.model = model
         # The dropout of a copy draws from the seed, whatever was drawn since the model was made.
         keras.utils.set_random_seed(training.seed)
-        self.trained = model if precision == "float32" else model.in_precision(precision)
+        is_measured_itself = precision == "float32" and training.optimizer.average_momentum is None
+        self.trained = model if is_measured_itself else model.in_precision(precision)
         self.train_sequences = train_sequences
         self.validation_sequences = validation_sequences
         self.training = training
-        self.record = TrainingRecord(training_log)
-        self.optimizer = make_optimizer(training.optimizer, precision)
-        length = train_sequences.shape[1] - 1
-        self.step_function = compile_step(self.trained, self.optimizer, (training.batch_size, length))
-        self.evaluator = Evaluator(model, training.batch_size)
+        self.record = record
         self.batches_per_epoch = count_batches(len(train_sequences), training.batch_size)
-        self.last_step = min(training.epochs * self.batches_per_epoch, training.max_steps or math.inf)
+        steps = training.epochs * self.batches_per_epoch
+        self.last_step = min(steps, training.max_steps or steps)
+        self.optimizer = make_optimizer(training.optimizer, precision, self.last_step)
+        batch_shape = (training.batch_size, train_sequences.sequence_length)
+        self.step_function = compile_step(
+            self.trained, self.optimizer, batch_shape, train_sequences.learn_ends
+        )
+        self.evaluator = Evaluator(model, training.batch_size)
 
-        self.epoch = self.step = self.words = 0
-        self.best_epoch = self.best_step = self.evaluated_step = -1
-        self.best_loss = math.inf
+        self.checkpoints: CheckpointStore | None = None
+        self.state = TrainingState()
         self.best_weights: list[np.ndarray] = []
         self.ended_by = ""
-        self.unread_losses: list[tuple[int, Any, Any]] = []  # (step, summed loss, words), still on the device
-        self.seconds_in_steps = 0.0
+
+    def resume(self, checkpoints: CheckpointStore | None) -> None:
+        """Go on from the newest checkpoint, if there is one, and save further ones beside it."""
+        self.checkpoints = checkpoints
+        checkpoint = checkpoints.load_newest(self.last_step) if checkpoints else None
+        if checkpoint is None:
+            return
+        self.state = TrainingState.from_json(checkpoint.state["training"])
+        self.record.take_over(checkpoint.state["record"])
+        for name, variables in self._variables().items():
+            for variable, value in zip(variables, checkpoint.arrays[name], strict=True):
+                variable.assign(value)
+        self.best_weights = checkpoint.arrays["best_weights"]
+
+    def _variables(self) -> dict[str, list[keras.Variable]]:
+        """Return all that a step changes: weights, the state of each dropout's random numbers, the optimizer's own.
+
+        The float32 copy of a model in mixed precision is not among them: each use of it begins with new weights.
+        """
+        return {"model": self.trained.variables, "optimizer": self.optimizer.variables}
+
+    def _is_checkpoint_due(self) -> bool:
+        every_steps, every_minutes = (
+            self.training.checkpoint_every_steps,
+            self.training.checkpoint_every_minutes,
+        )
+        if every_steps is not None and self.state.step % every_steps == 0:
+            return True
+        return every_minutes is not None and time.monotonic() - self.checkpointed >= 60 * every_minutes
+
+    def _save_checkpoint(self, checkpoints: CheckpointStore) -> None:
+        self._read_losses()
+        arrays = {
+            name: [keras.ops.convert_to_numpy(variable) for variable in variables]
+            for name, variables in self._variables().items()
+        }
+        state = {"training": self.state.to_json(self._seconds()), "record": self.record.to_json()}
+        checkpoints.save(Checkpoint(self.state.step, state, arrays | {"best_weights": self.best_weights}))
+        self.checkpointed = time.monotonic()
 
     def run(
         self, callbacks: keras.callbacks.CallbackList, progress: ProgressDisplay, interruption: Interruption
@@ -130,67 +184,94 @@ class _TrainingLoop:
         """Train until a limit is reached or the user asks to end."""
         try:
             callbacks.on_train_begin()
+            if self.state.step:  # of a checkpoint, which may stand at a limit
+                self.ended_by = self._reached_limit(interruption)
             while not self.ended_by:
-                callbacks.on_epoch_begin(self.epoch)
-                self._run_epoch(progress, interruption)
-                if self.step == self.epoch * self.batches_per_epoch:
-                    self._evaluate()
-                    callbacks.on_epoch_end(self.epoch - 1)
-                    self.ended_by = self.ended_by or self._reached_limit(interruption)
+                self._run_epoch(callbacks, progress, interruption)
             callbacks.on_train_end()
         except KeyboardInterrupt:
             if interruption.requested:  # the second one
                 raise
             self.ended_by = "interrupt"
 
-    def _run_epoch(self, progress: ProgressDisplay, interruption: Interruption) -> None:
-        order = shuffle_epoch(len(self.train_sequences), self.training.seed, self.epoch)
-        self.epoch += 1
-        for batch in make_batches(self.train_sequences[order], self.training.batch_size):
+    def _run_epoch(
+        self, callbacks: keras.callbacks.CallbackList, progress: ProgressDisplay, interruption: Interruption
+    ) -> None:
+        """Train on what is left of an epoch; between two steps is the only moment at which a checkpoint is saved."""
+        epochs_done, batches_done = divmod(self.state.step, self.batches_per_epoch)
+        callbacks.on_epoch_begin(epochs_done)
+        sequences = self.train_sequences.of_epoch(epochs_done)[batches_done * self.training.batch_size :]
+        for batch in make_batches(sequences, self.training.batch_size):
             self._take_step(batch)
-            if self.step % self.training.log_every_steps == 0:
-                self._log_losses(progress)
-            if self.training.evaluate_every_steps and self.step % self.training.evaluate_every_steps == 0:
-                self._evaluate()
+            self._measure(progress)
             self.ended_by = self._reached_limit(interruption)
+            if self.state.step % self.batches_per_epoch == 0:
+                self._evaluate()
+                callbacks.on_epoch_end(epochs_done)
+                self.ended_by = self.ended_by or self._reached_limit(interruption)
             if self.ended_by:
                 return
+            if self.checkpoints and self._is_checkpoint_due():
+                self._save_checkpoint(self.checkpoints)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last step, counted from 1."""
+        return count_batches(self.state.step, self.batches_per_epoch)
 
     def _take_step(self, batch: np.ndarray) -> None:
         started = time.monotonic()
         loss_sum, num_words = self.step_function(*make_language_model_pairs(batch))
-        self.step += 1
-        self.words += int((batch[:, 1:] != PADDING_ID).sum())
-        self.unread_losses.append((self.step, loss_sum, num_words))
-        self.seconds_in_steps += time.monotonic() - started
+        self.state.step += 1
+        self.state.words += int((batch[:, 1:] != PADDING_ID).sum())
+        self.state.losses.append((self.state.step, loss_sum, num_words))
+        self.state.seconds_in_steps += time.monotonic() - started
+
+    def _measure(self, progress: ProgressDisplay) -> None:
+        """Log and evaluate, as often as is asked for."""
+        if self.state.step % self.training.log_every_steps == 0:
+            self._log_losses(progress)
+        if self.training.evaluate_every_steps and self.state.step % self.training.evaluate_every_steps == 0:
+            self._evaluate()
 
     def _reached_limit(self, interruption: Interruption) -> str:
         """Name the limit that is reached; empty while there is none."""
         if interruption.requested:
             return "interrupt"
-        if self.training.max_steps is not None and self.step >= self.training.max_steps:
+        if self.training.max_steps is not None and self.state.step >= self.training.max_steps:
             return "max_steps"
-        if self.step >= self.training.epochs * self.batches_per_epoch:
+        if self.state.step >= self.training.epochs * self.batches_per_epoch:
             return "epochs"
+        if self.training.patience is not None and self.state.disappointments >= self.training.patience:
+            return "patience"
         return "max_minutes" if self._share_of_time() >= 1 else ""
+
+    def _seconds(self) -> float:
+        """Return how long the training has taken, in all attempts."""
+        return self.state.seconds + time.monotonic() - self.started
 
     def _share_of_time(self) -> float:
         if self.training.max_minutes is None:
             return 0.0
-        return (time.monotonic() - self.started) / (60 * self.training.max_minutes)
+        return self._seconds() / (60 * self.training.max_minutes)
 
-    def _log_losses(self, progress: ProgressDisplay | None = None) -> None:
+    def _read_losses(self) -> None:
         """Read the losses since the last time from the device, in one go: reading each would make it wait."""
         started = time.monotonic()
-        losses = [(step, float(loss_sum), float(words)) for step, loss_sum, words in self.unread_losses]
-        self.seconds_in_steps += time.monotonic() - started
-        if not losses:
-            return
+        losses = [(step, float(loss_sum), float(words)) for step, loss_sum, words in self.state.losses]
+        self.state.seconds_in_steps += time.monotonic() - started
         for step, loss_sum, _ in losses:
             self._check_finite("training", step, loss_sum)
+        self.state.losses = losses
+
+    def _log_losses(self, progress: ProgressDisplay | None = None) -> None:
+        self._read_losses()
+        losses = self.state.losses
+        if not losses:
+            return
         words = sum(words for _, _, words in losses)
         loss = sum(loss_sum for _, loss_sum, _ in losses) / max(words, 1.0)
-        tokens_per_second = words / self.seconds_in_steps
+        tokens_per_second = words / self.state.seconds_in_steps
         metrics = {
             "train/loss": loss,
             "train/perplexity": perplexity(loss),
@@ -198,13 +279,14 @@ class _TrainingLoop:
         }
         self._add(metrics)
         self.record.add_speed(
-            step=self.step, seconds=time.monotonic() - self.started, tokens_per_second=tokens_per_second
+            step=self.state.step, seconds=self._seconds(), tokens_per_second=tokens_per_second
         )
-        self.unread_losses, self.seconds_in_steps = [], 0.0
+        self.state.losses, self.state.seconds_in_steps = [], 0.0
         if progress:
             progress.show(
-                max(self.step / self.last_step, self._share_of_time()),
-                f"Epoch {self.epoch}, step {self.step}: loss {loss:.3f}, {tokens_per_second:,.0f} words/s",
+                max(self.state.step / self.last_step, self._share_of_time()),
+                self._seconds(),
+                f"Epoch {self.epoch}, step {self.state.step}: loss {loss:.3f}, {tokens_per_second:,.0f} words/s",
             )
 
     def _check_finite(self, name: str, step: int, loss: float) -> None:
@@ -218,47 +300,58 @@ class _TrainingLoop:
 
     def _evaluate(self) -> None:
         """Measure on the validation reviews in float32, and keep the weights if they are the best so far."""
-        if self.evaluated_step == self.step:
+        state = self.state
+        if state.evaluated_step == state.step:
             return
         self._log_losses()
-        if self.trained is not self.model:
-            self.model.set_weights(self.trained.get_weights())
+        self._copy_weights()
         measured = self.evaluator.evaluate(self.validation_sequences)
-        self._check_finite("validation", self.step, measured["loss"])
-        self.evaluated_step = self.step
+        self._check_finite("validation", state.step, measured["loss"])
+        state.evaluated_step = state.step
         self._add({f"val/{name}": measured[name] for name in ("loss", "perplexity", "unk_rate")})
-        logger.info("Epoch %d, step %d: validation loss %.4f", self.epoch, self.step, measured["loss"])
-        if measured["loss"] < self.best_loss:
-            self.best_loss, self.best_epoch, self.best_step = measured["loss"], self.epoch, self.step
+        logger.info("Epoch %d, step %d: validation loss %.4f", self.epoch, state.step, measured["loss"])
+        if measured["loss"] < state.best_loss:
+            state.best_loss, state.best_step, state.disappointments = measured["loss"], state.step, 0
             self.best_weights = self.model.get_weights()
+        else:
+            state.disappointments += 1
+
+    def _copy_weights(self) -> None:
+        """Give the float32 model the weights that were trained, or their average over time."""
+        if self.trained is self.model:
+            return
+        self.model.set_weights(self.trained.get_weights())
+        if self.training.optimizer.average_momentum is not None:
+            self.optimizer.finalize_variable_values(self.model.trainable_variables)
 
     def _add(self, metrics: dict[str, float]) -> None:
-        self.record.add(epoch=self.epoch, step=self.step, words=self.words, metrics=metrics)
+        self.record.add(epoch=self.epoch, step=self.state.step, words=self.state.words, metrics=metrics)
 
     def finish(self) -> None:
         """Measure a last time, and give the model its best weights."""
         if self.ended_by == "interrupt":
             logger.warning(
-                "Interrupted at step %d: the last weights are measured and the best ones kept", self.step
+                "Interrupted at step %d: the last weights are measured and the best ones kept",
+                self.state.step,
             )
         self._evaluate()
         self.model.set_weights(self.best_weights)
         logger.info(
             "Training ended by %s after %d steps; kept the weights of step %d, validation loss %.4f",
             self.ended_by,
-            self.step,
-            self.best_step,
-            self.best_loss,
+            self.state.step,
+            self.state.best_step,
+            self.state.best_loss,
         )
 
     def summary(self) -> dict[str, MetadataValue]:
         """Return what `TrainingOutcome.summary` says."""
         return {
             "epochs": self.epoch,
-            "steps": self.step,
-            "words": self.words,
-            "best_epoch": self.best_epoch,
-            "best_step": self.best_step,
-            "best_validation_loss": self.best_loss,
+            "steps": self.state.step,
+            "words": self.state.words,
+            "best_epoch": count_batches(self.state.best_step, self.batches_per_epoch),
+            "best_step": self.state.best_step,
+            "best_validation_loss": self.state.best_loss,
             "ended_by": self.ended_by,
         }

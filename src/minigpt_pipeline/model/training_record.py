@@ -1,8 +1,13 @@
 """What a training run has measured: live to its log, and as tables at its end."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pandas as pd
 
 from minigpt_pipeline.model.training_log import TrainingLog
+
+SPEED = "train/tokens_per_second"
 
 
 class TrainingRecord:
@@ -16,8 +21,9 @@ class TrainingRecord:
 
     def __init__(self, training_log: TrainingLog) -> None:
         self._training_log = training_log
-        self._history: list[dict[str, object]] = []
+        self._history: list[dict[str, Any]] = []
         self._speed: list[dict[str, float]] = []
+        self._samples: list[dict[str, Any]] = []
 
     def add(self, *, epoch: int, step: int, words: int, metrics: dict[str, float]) -> None:
         """Record measurements of a step.
@@ -39,11 +45,32 @@ class TrainingRecord:
 
         Args:
             step: Optimizer steps done.
-            seconds: Since the start.
+            seconds: Since the start, in all attempts.
             tokens_per_second: Words, padding not counted, per second of optimizer steps.
         """
-        self._training_log.log(step, {"train/tokens_per_second": tokens_per_second})
+        self._training_log.log(step, {SPEED: tokens_per_second})
         self._speed.append({"step": step, "seconds": seconds, "tokens_per_second": tokens_per_second})
+
+    def log_samples(self, samples: Sequence[dict[str, Any]]) -> None:
+        """Record generated texts; see `TrainingLog.log_samples`."""
+        self._training_log.log_samples(samples)
+        self._samples += samples
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `take_over` takes: all that was recorded, and in which log it stands."""
+        return {
+            "log": self._training_log.name,
+            "history": self._history,
+            "speed": self._speed,
+            "samples": self._samples,
+        }
+
+    def take_over(self, content: dict[str, Any]) -> None:
+        """Go on with the record of a killed training, and send all of it to the log of this one."""
+        self._history, self._speed, self._samples = content["history"], content["speed"], content["samples"]
+        measured = [(row["step"], {row["name"]: row["value"]}) for row in self._history]
+        speeds = [(row["step"], {SPEED: row["tokens_per_second"]}) for row in self._speed]
+        self._training_log.take_over(content["log"], measured + speeds, self._samples)
 
     def history(self) -> pd.DataFrame:
         """Return `epoch`, `step`, `words` (int64), `name` (str) and `value` (float64), a row a measurement."""

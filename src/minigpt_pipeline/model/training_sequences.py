@@ -17,6 +17,14 @@ class TrainingSequences(Protocol):
     learn_ends: bool
     """Whether the model shall learn where reviews end; see `losses.loss_of_batch`."""
 
+    @property
+    def sequence_length(self) -> int:
+        """Tokens of the inputs."""
+
+    @property
+    def content(self) -> np.ndarray:
+        """All that epochs are made of, int32, in one order."""
+
     def __len__(self) -> int:
         """Return the number of sequences of every epoch."""
 
@@ -44,13 +52,24 @@ class TruncatedSequences:
     seed: int
     learn_ends = False
 
+    @property
+    def sequence_length(self) -> int:
+        """Tokens of the inputs."""
+        return int(self.sequences.shape[1]) - 1
+
+    @property
+    def content(self) -> np.ndarray:
+        """All that epochs are made of, int32, in one order."""
+        return self.sequences
+
     def __len__(self) -> int:
         """Return the number of reviews."""
         return len(self.sequences)
 
     def of_epoch(self, epoch: int) -> np.ndarray:
         """Return the reviews in the order of the epoch."""
-        return self.sequences[shuffle_epoch(len(self), self.seed, epoch)]
+        shuffled: np.ndarray = self.sequences[shuffle_epoch(len(self), self.seed, epoch)]
+        return shuffled
 
     def has_words(self) -> bool:
         """Return whether there is a word to predict."""
@@ -72,6 +91,11 @@ class PackedSequences:
     seed: int
     learn_ends = True
 
+    @property
+    def content(self) -> np.ndarray:
+        """All that epochs are made of, int32, in one order."""
+        return pack(self.token_ids, self.sequence_length, offset=0)
+
     def __len__(self) -> int:
         """Return the number of sequences that hold all words."""
         return count_packed(self.token_ids, self.sequence_length)
@@ -80,7 +104,8 @@ class PackedSequences:
         """Cut the reviews anew, and return the sequences in the order of the epoch."""
         offset = int(np.random.default_rng([self.seed, epoch, 1]).integers(self.sequence_length))
         sequences = pack(self.token_ids, self.sequence_length, offset)
-        return sequences[shuffle_epoch(len(sequences), self.seed, epoch)]
+        shuffled: np.ndarray = sequences[shuffle_epoch(len(sequences), self.seed, epoch)]
+        return shuffled
 
     def has_words(self) -> bool:
         """Return whether there is a word to predict."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from minigpt_pipeline.model.causal_self_attention import CausalSelfAttention
+from minigpt_pipeline.model.causal_self_attention import Cache, CausalSelfAttention
 
 LAYER_NORMALIZATION_EPSILON = 1e-6  # of the published example
 
@@ -68,8 +68,16 @@ class TransformerBlock(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Gather, then work on each position alone; every line keeps `(batch_size, length, embed_dim)`."""
-        gathered = self.attention(inputs, training=training)
+        """Gather, then work on each position alone."""
+        return self._work(inputs, self.attention(inputs, training=training), training)
+
+    def step(self, inputs: Any, cache: Cache, positions: Any) -> tuple[Any, Cache]:
+        """Do the same for the next word of each text; see `CausalSelfAttention.step`."""
+        gathered, cache = self.attention.step(inputs, cache, positions)  # (batch_size, 1, embed_dim)
+        return self._work(inputs, gathered), cache
+
+    def _work(self, inputs: Any, gathered: Any, training: bool = False) -> Any:
+        """Work on each position alone; every line keeps `(batch_size, length, embed_dim)`."""
         gathered = self.attention_dropout(gathered, training=training)
         gathered = self.attention_norm(inputs + gathered)
         worked = self.contraction(self.expansion(gathered))  # through (batch_size, length, feed_forward_dim)

@@ -3,7 +3,8 @@
 import hashlib
 from typing import Literal
 
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from minigpt_pipeline.parameters import SplitParameters
 
@@ -25,7 +26,7 @@ def assign_part(film: str, shares: SplitParameters) -> Part:
     return "validation" if position < shares.train + shares.validation else "test"
 
 
-def assign_parts(reviews: pd.DataFrame, shares: SplitParameters) -> pd.Series:
+def assign_parts(reviews: pa.RecordBatch, shares: SplitParameters) -> pa.StringArray:
     """Send each review to the part of its film.
 
     Args:
@@ -33,8 +34,9 @@ def assign_parts(reviews: pd.DataFrame, shares: SplitParameters) -> pd.Series:
         shares: Shares of the films.
 
     Returns:
-        str, (num_reviews,): `train`, `validation` or `test`.
+        string, (num_reviews,): `train`, `validation` or `test`.
     """
-    films = reviews["movie_id"].fillna(reviews["text"])
-    part_of_film = {film: assign_part(film, shares) for film in films.unique()}
-    return films.map(part_of_film)
+    text = reviews["text"]
+    films = pc.coalesce(reviews["movie_id"].cast(text.type), text).dictionary_encode()
+    part_of_film = [assign_part(film, shares) for film in films.dictionary.to_pylist()]
+    return pa.array(part_of_film, pa.string()).take(films.indices)

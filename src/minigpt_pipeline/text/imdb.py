@@ -8,11 +8,15 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 LABELS = ("neg", "pos")
 SPLITS = ("train", "test")
 REVIEW_COLUMNS = ("review_id", "split", "label", "rating", "movie_id", "text")
+
+PYTHON_STRING = pd.StringDtype("python", na_value=np.nan)
+"""The `str` of pandas, kept as Python objects: who sorts, selects or copies rows copies references and no text."""
 
 _REVIEW = re.compile(r"aclImdb/(train|test)/(pos|neg|unsup)/(\d+)_(\d+)\.txt")
 _FILM_PAGES = re.compile(r"aclImdb/(train|test)/urls_(pos|neg|unsup)\.txt")
@@ -42,7 +46,7 @@ def parse_reviews(members: Iterable[ArchiveMember], include_unlabelled: bool) ->
         ValueError: If there is no review in the archive, or a file is not UTF-8.
     """
     rows: list[tuple[str, str, str | None, int | None, str]] = []
-    movie_ids: dict[str, str] = {}
+    films: dict[str, str] = {}
     for member in members:
         if match := _REVIEW.fullmatch(member.name):
             split, folder, number, rating = match.groups()
@@ -51,16 +55,24 @@ def parse_reviews(members: Iterable[ArchiveMember], include_unlabelled: bool) ->
             elif include_unlabelled:
                 rows.append((f"{split}/{folder}/{number}", split, None, None, _decode(member)))
         elif match := _FILM_PAGES.fullmatch(member.name):
-            movie_ids |= _parse_film_pages(member, *match.groups())
+            films |= _parse_film_pages(member, *match.groups())
     if not rows:
         raise ValueError(
             "There is no review in the archive: expected files such as aclImdb/train/pos/0_9.txt, "
             "the layout of aclImdb_v1.tar.gz"
         )
-    reviews = pd.DataFrame(rows, columns=["review_id", "split", "label", "rating", "text"])
-    reviews["movie_id"] = reviews["review_id"].map(movie_ids)
-    types = {"rating": "Int8"} | dict.fromkeys(("review_id", "split", "label", "movie_id", "text"), "str")
-    return reviews[list(REVIEW_COLUMNS)].astype(types).sort_values("review_id", ignore_index=True)
+    rows.sort()  # by review_id, and in a broken archive that repeats one by all the rest
+    review_ids, splits, labels, ratings, texts = zip(*rows, strict=True)
+    columns = {
+        "review_id": review_ids,
+        "split": splits,
+        "label": labels,
+        "rating": ratings,
+        "movie_id": [films.get(review_id) for review_id in review_ids],
+        "text": texts,
+    }
+    types = dict.fromkeys(columns, PYTHON_STRING) | {"rating": pd.Int8Dtype()}
+    return pd.DataFrame({name: pd.array(values, types[name]) for name, values in columns.items()})
 
 
 def _decode(member: ArchiveMember) -> str:

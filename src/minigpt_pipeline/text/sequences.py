@@ -53,7 +53,8 @@ def pack(token_ids: pa.Table, sequence_length: int, offset: int) -> np.ndarray:
     ring[is_word] = lists.flatten().to_numpy()
     num_sequences = count_packed(token_ids, sequence_length)
     starts = offset + np.arange(num_sequences) * sequence_length  # (num_sequences,)
-    return ring[(starts[:, None] + np.arange(sequence_length + 1)) % len(ring)]
+    sequences: np.ndarray = ring[(starts[:, None] + np.arange(sequence_length + 1)) % len(ring)]
+    return sequences
 
 
 def count_packed(token_ids: pa.Table, sequence_length: int) -> int:

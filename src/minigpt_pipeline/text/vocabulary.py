@@ -46,6 +46,10 @@ class Vocabulary:
     def _ids(self) -> dict[str, int]:
         return {word: word_id for word_id, word in enumerate(self.words)}
 
+    @cached_property
+    def _known(self) -> pa.StringArray:
+        return pa.array(self.words[2:], pa.string())  # (vocabulary_size - 2,)
+
     def encode_words(self, words: Iterable[str]) -> np.ndarray:
         """Return the id of each word, int32, (num_words,); `UNKNOWN_ID` for words outside the vocabulary."""
         return np.array([self._ids.get(word, UNKNOWN_ID) for word in words], dtype=np.int32)
@@ -59,8 +63,7 @@ class Vocabulary:
         Returns:
             list of int32, (num_texts,), each as long as the list of words it comes from.
         """
-        known = pa.array(self.words[2:], pa.string())  # (vocabulary_size - 2,)
-        ids = pc.index_in(words.flatten(), value_set=known)  # (num_words,), null where unknown
+        ids = pc.index_in(words.flatten(), value_set=self._known)  # (num_words,), null where unknown
         ids = pc.fill_null(pc.add(ids, 2), UNKNOWN_ID).cast(pa.int32())
         lengths = pc.list_value_length(words).to_numpy(zero_copy_only=False)
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
@@ -75,18 +78,40 @@ class Vocabulary:
         return [self.words[token_id] for token_id in token_ids if token_id != PADDING_ID]
 
 
-def build_vocabulary(words: pa.ListArray, size: int) -> Vocabulary:
-    """Take the most frequent words of a corpus.
+def count_words(words: pa.ListArray) -> pa.Table:
+    """Count how often each word of some texts occurs.
+
+    Args:
+        words: list of strings, (num_texts,).
+
+    Returns:
+        Columns `word`, each word once, and `count`, int64.
+    """
+    counts = pc.value_counts(words.flatten())  # (num_distinct_words,) of {values, counts}
+    return pa.table({"word": counts.field("values"), "count": counts.field("counts")})
+
+
+def choose_words(counts: Sequence[pa.Table], size: int) -> Vocabulary:
+    """Take the most frequent words of a corpus that was counted piece by piece.
 
     Words of equal frequency are taken in descending order of their code points, as `TextVectorization.adapt` does.
+
+    Args:
+        counts: What `count_words` returned for each piece; neither their order nor where the corpus was cut matters.
+        size: Entries of the vocabulary at most, padding and `[UNK]` included.
+    """
+    table = pa.concat_tables(counts).group_by("word").aggregate([("count", "sum")])
+    # A text may spell the special entries itself; they keep their own ids.
+    table = table.filter(pc.invert(pc.is_in(table["word"], value_set=pa.array([PADDING, UNKNOWN]))))
+    order = pc.sort_indices(table, sort_keys=[("count_sum", "descending"), ("word", "descending")])
+    return Vocabulary((PADDING, UNKNOWN, *table["word"].take(order[: size - 2]).to_pylist()))
+
+
+def build_vocabulary(words: pa.ListArray, size: int) -> Vocabulary:
+    """Take the most frequent words of a corpus that is small enough to be split at once, as `choose_words` does.
 
     Args:
         words: list of strings, (num_texts,).
         size: Entries of the vocabulary at most, padding and `[UNK]` included.
     """
-    counts = pc.value_counts(words.flatten())  # (num_distinct_words,) of {values, counts}
-    table = pa.table({"word": counts.field("values"), "count": counts.field("counts")})
-    # A text may spell the special entries itself; they keep their own ids.
-    table = table.filter(pc.invert(pc.is_in(table["word"], value_set=pa.array([PADDING, UNKNOWN]))))
-    order = pc.sort_indices(table, sort_keys=[("count", "descending"), ("word", "descending")])
-    return Vocabulary((PADDING, UNKNOWN, *table["word"].take(order[: size - 2]).to_pylist()))
+    return choose_words([count_words(words)], size)

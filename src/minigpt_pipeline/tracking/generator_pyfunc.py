@@ -27,7 +27,8 @@ class TextGeneratorModel(PythonModel):
         Args:
             context: Not used.
             model_input: Column `prompt`.
-            params: `max_new_tokens`, `temperature` (0: always the most probable word), `top_k` (0: all words), `seed`.
+            params: `max_new_tokens`, `temperature` (0: always the most probable word), `top_k` (0: all words),
+                `top_p` (1: all words), `seed`.
 
         Returns:
             Column `text`: the prompt and what follows, in the rows of the prompts.

@@ -19,6 +19,7 @@ SIGNATURE = ModelSignature(
             ParamSpec("max_new_tokens", DataType.long, 40),
             ParamSpec("temperature", DataType.double, 1.0),
             ParamSpec("top_k", DataType.long, 10),
+            ParamSpec("top_p", DataType.double, 1.0),
             ParamSpec("seed", DataType.long, 42),
         ]
     ),

@@ -19,6 +19,7 @@ from kedro.pipeline.node import Node
 from mlflow.exceptions import MlflowException
 
 from minigpt_pipeline.tracking.dataset_logging import log_dataset, log_input
+from minigpt_pipeline.tracking.killed_runs import PROCESS_TAG, describe_process, mark_killed_runs
 from minigpt_pipeline.tracking.lineage import Lineage, new_cycle, read_lineage, write_lineage
 from minigpt_pipeline.tracking.parameter_logging import flatten_parameters, log_parameters
 from minigpt_pipeline.tracking.store import TrackingStoreError, hide_password
@@ -65,6 +66,8 @@ class TrackedSession:
             name = f"{info.pipeline_name} {info.environment}"
             mlflow.start_run(run_name=name, log_system_metrics=system_metrics and self._trains)
             mlflow.set_tags(self._tags(info))
+        mlflow.set_tag(PROCESS_TAG, describe_process())
+        mark_killed_runs(mlflow.active_run().info.experiment_id)
         # A session that is interrupted never reaches the hooks that end its run.
         atexit.register(self.end, "KILLED")
         self._log_what_earlier_pipelines_saved(pipeline)

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import mlflow
 from mlflow.exceptions import MlflowException
+from mlflow.store.db.utils import _safe_initialize_tables
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
+
+from minigpt_pipeline.files import replacing
 
 _RELATIVE_SQLITE = re.compile(r"sqlite:///(?!/)(?P<path>.+)")
 _PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^@]*@")
@@ -53,6 +57,7 @@ def connect(settings: TrackingSettings, project_path: Path) -> str:
         mlflow.set_tracking_uri(uri)
     try:
         with _quick_answers():
+            _open_sqlite(uri)
             experiment = mlflow.get_experiment_by_name(settings.experiment)
             if experiment is None:
                 is_local = uri.startswith("sqlite:")
@@ -68,6 +73,24 @@ def connect(settings: TrackingSettings, project_path: Path) -> str:
     if settings.system_metrics:
         mlflow.set_system_metrics_sampling_interval(settings.system_metrics_interval)
     return shown
+
+
+def _open_sqlite(uri: str) -> None:
+    """See whether an SQLite store can be opened, and make one that is not there yet beside its place.
+
+    MLflow asks ten times in a hundred seconds what SQLite answers at once. It makes its tables in many steps, and can't
+    go on where a kill has left it between two of them.
+    """
+    url = make_url(uri)
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return
+    if Path(url.database).exists():
+        create_engine(url).connect().close()
+        return
+    with replacing(Path(url.database)) as partial:
+        engine = create_engine(url.set(database=str(partial)))
+        _safe_initialize_tables(engine)
+        engine.dispose()
 
 
 def hide_password(text: str) -> str:

@@ -1,5 +1,6 @@
 """Live logging: the catalog entry `training_log` hands the training node a sink that writes to MLflow."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -8,9 +9,17 @@ from kedro.io import AbstractDataset, DatasetError
 SAMPLES_FILE = "samples/generated.json"
 """Artifact of a run: a table with one row a generated text."""
 
+METRICS_AT_ONCE = 1000
+"""As many as MLflow takes in one request."""
+
 
 class MlflowTrainingLog:
     """Writes to the MLflow run that is open."""
+
+    @property
+    def name(self) -> str:
+        """The id of the run."""
+        return _active_run_id()
 
     def log(self, step: int, metrics: dict[str, float]) -> None:
         """Log metrics at an optimizer step."""
@@ -21,6 +30,27 @@ class MlflowTrainingLog:
     def log_samples(self, samples: Sequence[dict[str, Any]]) -> None:
         """Append generated texts to the run's table."""
         append_samples(samples)
+
+    def take_over(
+        self,
+        former: str,
+        measurements: Sequence[tuple[int, dict[str, float]]],
+        samples: Sequence[dict[str, Any]],
+    ) -> None:
+        """Log what the run of a killed training had logged by its last checkpoint, and name that run in a tag."""
+        import mlflow
+
+        now = round(1000 * time.time())
+        metrics = [
+            mlflow.entities.Metric(name, value, now, step)
+            for step, values in measurements
+            for name, value in values.items()
+        ]
+        for start in range(0, len(metrics), METRICS_AT_ONCE):
+            mlflow.MlflowClient().log_batch(self.name, metrics[start : start + METRICS_AT_ONCE])
+        if samples:
+            append_samples(samples)
+        mlflow.set_tag("resumed_from", former)
 
 
 class TrainingLogDataset(AbstractDataset[NoReturn, MlflowTrainingLog]):

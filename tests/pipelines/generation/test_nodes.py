@@ -23,6 +23,7 @@ def samples(text: str) -> pd.DataFrame:
         "text": text,
         "temperature": 1.0,
         "top_k": 10,
+        "top_p": None,
         "seed": 0,
     }
     return pd.DataFrame([row, row | {"sample": 1}])

@@ -36,7 +36,9 @@ def generated(tmp_path: Path) -> pd.DataFrame:
     generation = GenerationParameters(
         prompts=["The film", "nosuchword is"],
         seeds=[3, 4],
-        sampling=SamplingParameters(temperature=1.0, top_k=None, max_new_tokens=6, stop_token=None),
+        sampling=SamplingParameters(
+            temperature=1.0, top_k=None, top_p=None, max_new_tokens=6, stop_token=None
+        ),
     )
     history = pd.DataFrame({"step": [1], "epoch": [1], "name": ["train/loss"], "value": [1.0]})
     compute = ComputeSettings(device="cpu", precision="float32", memory_growth=True, deterministic=True)
@@ -63,7 +65,7 @@ def test_generation_writes_a_text_for_each_prompt_and_seed(generated: pd.DataFra
         ["nosuchword is", 1, 4],
     ]
     assert generated["epoch"].eq(2).all()
-    assert generated["top_k"].isna().all()
+    assert generated[["top_k", "top_p"]].isna().all(axis=None)
 
 
 def test_texts_begin_as_the_prompt_was_written_and_have_the_asked_length(generated: pd.DataFrame) -> None:

@@ -1,11 +1,13 @@
 """What the `training` pipeline takes, small."""
 
 import string
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from minigpt_pipeline.model.checkpoint_store import CheckpointStore
 from minigpt_pipeline.model.training_log import TrainingLog
 from minigpt_pipeline.parameters import (
     ComputeSettings,
@@ -26,8 +28,8 @@ def make_token_ids(num_reviews: int) -> pa.Table:
 
 
 @pytest.fixture
-def training_inputs(training_log: TrainingLog) -> dict[str, Any]:
-    sampling = SamplingParameters(temperature=1.0, top_k=3, max_new_tokens=2, stop_token=None)
+def training_inputs(training_log: TrainingLog, tmp_path: Path) -> dict[str, Any]:
+    sampling = SamplingParameters(temperature=1.0, top_k=3, top_p=None, max_new_tokens=2, stop_token=None)
     return {
         "train_token_ids": make_token_ids(20),
         "validation_token_ids": make_token_ids(6),
@@ -51,10 +53,13 @@ def training_inputs(training_log: TrainingLog) -> dict[str, Any]:
             log_every_steps=2,
             evaluate_every_steps=None,
             sample_every_epochs=1,
+            checkpoint_every_minutes=None,
+            checkpoint_every_steps=None,
         ),
         "params:generation": GenerationParameters(prompts=["a b", "Zebra"], seeds=[0, 1], sampling=sampling),
         "compute": ComputeSettings(
             device="auto", precision="float32", memory_growth=True, deterministic=True
         ),
         "training_log": training_log,
+        "checkpoints": CheckpointStore(tmp_path / "checkpoints", keep=2),
     }

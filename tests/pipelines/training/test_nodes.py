@@ -6,8 +6,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from minigpt_pipeline.model import training_loop
+from minigpt_pipeline.model.checkpoint_store import CheckpointStore
 from minigpt_pipeline.model.saved_model import TrainedModel
-from minigpt_pipeline.pipelines.training.nodes import train_model
+from minigpt_pipeline.parameters import OptimizerParameters
+from minigpt_pipeline.pipelines.training.nodes import discard_checkpoints, train_model
+from minigpt_pipeline.text.vocabulary import Vocabulary
 
 Outputs = tuple[TrainedModel, pd.DataFrame, pd.DataFrame]
 
@@ -64,3 +68,112 @@ def test_train_model_learns_from_the_first_words_of_a_review(
     lengths = np.minimum([len(ids) for ids in table["token_ids"].to_pylist()], 9)
 
     assert history.loc[history["step"] == 3, "words"].iloc[0] == (lengths - 1).sum()
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.fixture
+def find_fingerprint(
+    training_inputs: dict[str, Any], run: Callable[[], Outputs], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., dict[str, str]]:
+    """Return what tells a training from others, without training."""
+
+    def stop(*_: object, checkpoints: CheckpointStore, **__: object) -> None:
+        found.update(checkpoints._fingerprint)
+        raise StoppedError
+
+    def find(**changed: Any) -> dict[str, str]:
+        found.clear()
+        with monkeypatch.context() as patched:
+            patched.setattr(training_loop, "train", stop)
+            for name, value in changed.items():
+                patched.setitem(training_inputs, name, value)
+            with pytest.raises(StoppedError):
+                run()
+        return dict(found)
+
+    found: dict[str, str] = {}
+    return find
+
+
+@pytest.mark.parametrize(
+    ("name", "update", "differs"),
+    [
+        ("params:training", {"max_steps": 400, "max_minutes": 3.0, "epochs": 9}, set()),
+        ("params:training", {"checkpoint_every_steps": 7, "checkpoint_every_minutes": 1.0}, set()),
+        ("compute", {"device": "cpu", "memory_growth": False}, set()),  # auto took the CPU as well
+        ("params:training", {"seed": 4}, {"training"}),
+        ("params:training", {"optimizer": OptimizerParameters(name="sgd", learning_rate=0.2)}, {"training"}),
+        ("params:training", {"batch_size": 4}, {"training"}),
+        ("params:training", {"log_every_steps": 3}, {"training"}),
+        ("params:training", {"evaluate_every_steps": 3}, {"training"}),
+        ("params:training", {"sample_every_epochs": 2}, {"training"}),
+        ("params:generation", {"seeds": [0, 2]}, {"generation"}),
+        ("params:model", {"dropout": 0.2}, {"model"}),
+        ("compute", {"precision": "mixed_bfloat16"}, {"compute"}),
+        ("compute", {"deterministic": False}, {"compute"}),
+    ],
+)
+def test_a_training_is_told_from_others_by_all_that_decides_its_outcome(
+    find_fingerprint: Callable[..., dict[str, str]],
+    training_inputs: dict[str, Any],
+    name: str,
+    update: dict[str, Any],
+    differs: set[str],
+) -> None:
+    before = find_fingerprint()
+    after = find_fingerprint(**{name: training_inputs[name].model_copy(update=update)})
+
+    assert {part for part in before if before[part] != after[part]} == differs
+
+
+def test_a_training_is_told_from_others_by_its_words(
+    find_fingerprint: Callable[..., dict[str, str]], training_inputs: dict[str, Any]
+) -> None:
+    before = find_fingerprint()
+    words = Vocabulary((*training_inputs["vocabulary"].words[:-1], "Z"))
+    changes = {
+        "vocabulary": words,
+        "train_token_ids": training_inputs["train_token_ids"][:-1],
+        "validation_token_ids": training_inputs["validation_token_ids"][:-1],
+    }
+
+    for name, changed in changes.items():
+        after = find_fingerprint(**{name: changed})
+        assert {part for part in before if before[part] != after[part]} == {name}
+
+
+def test_a_killed_training_goes_on(
+    run: Callable[[], Outputs], training_inputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained_model, history, _ = run()
+    training = training_inputs["params:training"].model_copy(update={"checkpoint_every_steps": 1})
+    training_inputs["params:training"] = training
+    log = training_inputs["training_log"]
+    with monkeypatch.context() as patched:
+        patched.setattr(log, "log_samples", raise_stopped)  # at the end of the first epoch, after step 3
+        with pytest.raises(StoppedError):
+            run()
+
+    resumed_model, resumed_history, _ = run()
+
+    assert log.formers == ["a list"]
+    assert resumed_model == trained_model
+    pd.testing.assert_frame_equal(resumed_history, history)
+
+
+def raise_stopped(*_: object) -> None:
+    raise StoppedError
+
+
+def test_discard_checkpoints_leaves_none(run: Callable[[], Outputs], training_inputs: dict[str, Any]) -> None:
+    training = training_inputs["params:training"].model_copy(update={"checkpoint_every_steps": 1})
+    training_inputs["params:training"] = training
+    trained_model, _, _ = run()
+
+    discard_checkpoints(trained_model, training_inputs["checkpoints"])
+    run()
+
+    assert training_inputs["training_log"].formers == []

@@ -1,70 +1,83 @@
+import itertools
+
 import pandas as pd
 import pyarrow as pa
 import pytest
 
-from minigpt_pipeline.parameters import SplitParameters, VectorizationParameters
-from minigpt_pipeline.pipelines.vectorization.nodes import adapt_vocabulary, encode_reviews, split_reviews
-
-# These shares send the three films of the fixture to three parts.
-VECTORIZATION = VectorizationParameters(
-    vocabulary_size=20, min_words=5, split=SplitParameters(train=0.4, validation=0.3, test=0.3)
-)
+from minigpt_pipeline.parameters import VectorizationParameters
+from minigpt_pipeline.pipelines.vectorization.nodes import adapt_vocabulary, encode_reviews
+from minigpt_pipeline.text.film_split import assign_part
+from minigpt_pipeline.text.standardization import to_words
 
 
-@pytest.fixture
-def review_words(reviews: pd.DataFrame) -> pa.Table:
-    return split_reviews(reviews, VECTORIZATION)
+def find_films(part: str, vectorization: VectorizationParameters) -> list[str]:
+    films = [f"tt{number:07}" for number in range(1, 4)]
+    return [film for film in films if assign_part(film, vectorization.split) == part]
 
 
-def test_split_reviews_keeps_every_review(reviews: pd.DataFrame, review_words: pa.Table) -> None:
-    assert review_words["review_id"].to_pylist() == reviews["review_id"].tolist()
-    assert review_words["words"][4].as_py() == ["the", "best", "scene", "comes", "last", "."]
+def test_adapt_vocabulary_sees_training_films_only(vectorization: VectorizationParameters) -> None:
+    films = [find_films(part, vectorization)[0] for part in ("train", "validation", "test")]
+    texts = ["seen " * 5, "steered " * 9, "held out"]
+
+    vocabulary = adapt_vocabulary([pa.record_batch({"movie_id": films, "text": texts})], vectorization)
+
+    assert vocabulary.words == ("", "[UNK]", "seen")
 
 
-def test_split_reviews_leaves_its_input_unchanged(reviews: pd.DataFrame) -> None:
-    before = reviews.copy()
+def test_adapt_vocabulary_refuses_too_few_words(
+    pieces: list[pa.RecordBatch], reviews: pd.DataFrame, vectorization: VectorizationParameters
+) -> None:
+    texts = reviews.loc[reviews["movie_id"].isin(find_films("train", vectorization)), "text"]
+    num_words = sum(len(to_words(text)) for text in texts)
+    demanding = vectorization.model_copy(update={"min_words": num_words + 1})
 
-    split_reviews(reviews, VECTORIZATION)
-
-    pd.testing.assert_frame_equal(reviews, before)
-
-
-def test_adapt_vocabulary_sees_training_films_only() -> None:
-    review_words = pa.table(
-        {
-            "review_id": ["a", "b", "c"],
-            "part": ["train", "validation", "test"],
-            "words": [["seen"] * 5, ["steered"] * 9, ["held", "out"]],
-        }
-    )
-
-    assert adapt_vocabulary(review_words, VECTORIZATION).words == ("", "[UNK]", "seen")
-
-
-def test_adapt_vocabulary_refuses_too_few_words(review_words: pa.Table) -> None:
-    demanding = VECTORIZATION.model_copy(update={"min_words": 1000})
-
+    adapt_vocabulary(pieces, vectorization.model_copy(update={"min_words": num_words}))
     with pytest.raises(
-        ValueError, match=r"have \d+ words between them, expected at least 1000: .*lower min_words"
+        ValueError,
+        match=rf"The {len(texts)} reviews .* have {num_words} words between them, "
+        rf"expected at least {num_words + 1}: .*lower min_words",
     ):
-        adapt_vocabulary(review_words, demanding)
+        adapt_vocabulary(pieces, demanding)
 
 
-def test_encode_reviews_gives_each_review_to_one_part(review_words: pa.Table) -> None:
-    vocabulary = adapt_vocabulary(review_words, VECTORIZATION)
+def test_adapt_vocabulary_says_so_when_no_film_trains(vectorization: VectorizationParameters) -> None:
+    film = find_films("test", vectorization)[0]
 
-    parts = encode_reviews(review_words, vocabulary)
-
-    review_ids = [review_id for part in parts for review_id in part["review_id"].to_pylist()]
-    assert sorted(review_ids) == review_words["review_id"].to_pylist()
-    assert all(len(part) for part in parts)
+    with pytest.raises(ValueError, match="The 0 reviews of the training films have 0 words"):
+        adapt_vocabulary([pa.record_batch({"movie_id": [film], "text": ["Held out."]})], vectorization)
 
 
-def test_encode_reviews_keeps_all_words_and_marks_unknown_ones(review_words: pa.Table) -> None:
-    vocabulary = adapt_vocabulary(review_words, VECTORIZATION)
-    words = dict(zip(review_words["review_id"].to_pylist(), review_words["words"].to_pylist(), strict=True))
+def test_encode_reviews_gives_all_reviews_of_a_film_to_one_part(
+    pieces: list[pa.RecordBatch], reviews: pd.DataFrame, vectorization: VectorizationParameters
+) -> None:
+    vocabulary = adapt_vocabulary(pieces, vectorization)
+    film_of = reviews.set_index("review_id")["movie_id"]
 
-    for part in encode_reviews(review_words, vocabulary):
+    parts = encode_reviews(pieces, vocabulary, vectorization)
+
+    review_ids = [part["review_id"].to_pylist() for part in parts]
+    assert sorted(itertools.chain(*review_ids)) == reviews["review_id"].tolist()
+    films = [film_of[ids].unique().tolist() for ids in review_ids]
+    assert films == [find_films(part, vectorization) for part in ("train", "validation", "test")]
+
+
+def test_encode_reviews_keeps_all_words_and_marks_unknown_ones(
+    pieces: list[pa.RecordBatch], reviews: pd.DataFrame, vectorization: VectorizationParameters
+) -> None:
+    vocabulary = adapt_vocabulary(pieces, vectorization)
+    words = {review_id: to_words(text) for review_id, text in reviews[["review_id", "text"]].to_numpy()}
+
+    for part in encode_reviews(pieces, vocabulary, vectorization):
         for review_id, token_ids in zip(*part.to_pydict().values(), strict=True):
             decoded = vocabulary.decode(token_ids)
             assert decoded == [word if word in vocabulary.words else "[UNK]" for word in words[review_id]]
+
+
+def test_the_pieces_make_no_difference(reviews: pd.DataFrame, vectorization: VectorizationParameters) -> None:
+    made = []
+    for max_chunksize in (1, 4, 6):
+        pieces = pa.Table.from_pandas(reviews).to_batches(max_chunksize)
+        vocabulary = adapt_vocabulary(pieces, vectorization)
+        made.append((vocabulary, *encode_reviews(pieces, vocabulary, vectorization)))
+
+    assert made[0] == made[1] == made[2]

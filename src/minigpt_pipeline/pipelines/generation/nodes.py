@@ -1,9 +1,9 @@
 """Texts from a trained model, and pictures of how it came to them."""
 
 import textwrap
+from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import ComputeSettings, GenerationParameters
@@ -24,22 +24,28 @@ def generate_samples(
 
     Returns:
         One row a text: `epoch` (epochs that the model was trained for), `prompt`, `sample` (number of the text of this
-        prompt, from 0), `text` (prompt and continuation), `temperature`, `top_k` (Int64, null: all words), `seed`.
+        prompt, from 0), `text` (prompt and continuation), `temperature`, `top_k` (Int64, null: all words), `top_p`
+        (Float64, null: all words), `seed`.
     """
     from minigpt_pipeline.model.compute import configure_compute
     from minigpt_pipeline.model.generation import write_samples
 
     configure_compute(compute)
     rows = write_samples(trained_model, generation)
-    return pd.DataFrame(rows).astype({"top_k": "Int64"})
+    return pd.DataFrame(rows).astype({"top_k": "Int64", "top_p": "Float64"})
 
 
-def plot_samples(generated_samples: pd.DataFrame) -> Figure:
+def plot_samples(generated_samples: pd.DataFrame) -> Any:
     """Draw the generated texts as a page that can be read at a glance.
 
     Args:
         generated_samples: What `generate_samples` returns.
+
+    Returns:
+        A matplotlib `Figure`; the annotation would load matplotlib in every run.
     """
+    from matplotlib.figure import Figure
+
     texts = zip(generated_samples["prompt"], generated_samples["text"], strict=True)
     blocks = [(prompt, textwrap.wrap(text, TEXT_WIDTH)) for prompt, text in texts]
     num_lines = sum(len(lines) + 1 for _, lines in blocks)
@@ -62,12 +68,17 @@ def plot_samples(generated_samples: pd.DataFrame) -> Figure:
     return figure
 
 
-def plot_loss(training_history: pd.DataFrame) -> Figure:
+def plot_loss(training_history: pd.DataFrame) -> Any:
     """Draw the learning curve.
 
     Args:
         training_history: Columns `step`, `name` (`train/loss`, `val/loss`, ...) and `value`.
+
+    Returns:
+        A matplotlib `Figure`.
     """
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     for name, label, colour in (

@@ -1,10 +1,20 @@
 """From the words of the training films to a trained model."""
 
+import logging
+from typing import Any
+
 import pandas as pd
 import pyarrow as pa
 
+from minigpt_pipeline.model.checkpoint_store import CheckpointStore
+from minigpt_pipeline.model.fingerprint import make_fingerprint
 from minigpt_pipeline.model.saved_model import MetadataValue, TrainedModel
 from minigpt_pipeline.model.training_log import TrainingLog
+from minigpt_pipeline.model.training_sequences import (
+    PackedSequences,
+    TrainingSequences,
+    TruncatedSequences,
+)
 from minigpt_pipeline.parameters import (
     ComputeSettings,
     GenerationParameters,
@@ -14,8 +24,16 @@ from minigpt_pipeline.parameters import (
 from minigpt_pipeline.text.sequences import truncate
 from minigpt_pipeline.text.vocabulary import Vocabulary
 
+logger = logging.getLogger(__name__)
 
-def train_model(
+LIMITS = {"epochs", "max_steps"}
+WITHOUT_EFFECT = {"max_minutes", "patience", "checkpoint_every_minutes", "checkpoint_every_steps"}
+"""Fields of `training` that say when it ends and how often it is saved, but change nothing in what is computed until
+then: a killed training may go on with others. So may it with other `LIMITS`, unless the learning rate falls to zero at
+the last step that they allow."""
+
+
+def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
     train_token_ids: pa.Table,
     validation_token_ids: pa.Table,
     vocabulary: Vocabulary,
@@ -24,8 +42,9 @@ def train_model(
     generation: GenerationParameters,
     compute: ComputeSettings,
     training_log: TrainingLog,
+    checkpoints: CheckpointStore,
 ) -> tuple[TrainedModel, pd.DataFrame, pd.DataFrame]:
-    """Train a model from fresh weights on the first words of each review.
+    """Train a model on reviews, from fresh weights or from where the same training was killed.
 
     Args:
         train_token_ids: Columns `review_id`, `token_ids`; the reviews of the training films.
@@ -36,6 +55,7 @@ def train_model(
         generation: Prompts of the texts that are written on the way.
         compute: Where and how precisely to compute.
         training_log: Takes measurements and texts while training goes on.
+        checkpoints: Of a training that was killed, and of this one.
 
     Returns:
         The model with its best weights; its learning curve (see `TrainingRecord.history`), the same in equal runs; and
@@ -47,18 +67,32 @@ def train_model(
     from minigpt_pipeline.model.mini_gpt import create_model
     from minigpt_pipeline.model.text_generator import TextGenerator
     from minigpt_pipeline.model.training_loop import train
+    from minigpt_pipeline.model.training_record import TrainingRecord
 
     device = configure_compute(compute)
     keras.utils.set_random_seed(training.seed)
     network = create_model(model, len(vocabulary))
+    train_sequences = arrange_sequences(train_token_ids, model, training)
+    validation_sequences = truncate(validation_token_ids, model.sequence_length)
+    fingerprint = make_fingerprint(
+        train_token_ids=train_sequences.content,
+        validation_token_ids=validation_sequences,
+        vocabulary=vocabulary.words,
+        model=model.model_dump(),
+        training=describe_training(training),
+        generation=generation.model_dump(),
+        compute=compute.model_dump(exclude={"device", "memory_growth"}) | {"device": device.name},
+    )
+    record = TrainingRecord(training_log)
     outcome = train(
         network,
-        truncate(train_token_ids, model.sequence_length),
-        truncate(validation_token_ids, model.sequence_length),
+        train_sequences,
+        validation_sequences,
         training,
-        training_log,
+        record,
         precision=device.precision,
-        callbacks=[TextGenerator(vocabulary, generation, training.sample_every_epochs, training_log)],
+        callbacks=[TextGenerator(vocabulary, generation, training.sample_every_epochs, record)],
+        checkpoints=checkpoints.for_training(fingerprint),
     )
     how: dict[str, MetadataValue] = {
         "seed": training.seed,
@@ -67,3 +101,37 @@ def train_model(
     }
     trained_model = TrainedModel.from_model(network, vocabulary, how | outcome.summary)
     return trained_model, outcome.history, outcome.speed
+
+
+def arrange_sequences(
+    token_ids: pa.Table, model: ModelParameters, training: TrainingParameters
+) -> TrainingSequences:
+    """Turn reviews of any length into what each epoch is made of.
+
+    Args:
+        token_ids: Columns `review_id`, `token_ids`.
+        model: Supplies the context.
+        training: Supplies the seed, and whether reviews are truncated or packed.
+    """
+    if training.sequences == "packed":
+        return PackedSequences(token_ids, model.sequence_length, training.seed)
+    return TruncatedSequences(truncate(token_ids, model.sequence_length), training.seed)
+
+
+def describe_training(training: TrainingParameters) -> dict[str, Any]:
+    """Return the parameters that decide what is computed before the training ends."""
+    ends_at_last_step = training.optimizer.decay == "cosine" and training.optimizer.decay_steps is None
+    return training.model_dump(exclude=WITHOUT_EFFECT if ends_at_last_step else WITHOUT_EFFECT | LIMITS)
+
+
+def discard_checkpoints(trained_model: TrainedModel, checkpoints: CheckpointStore) -> None:
+    """Remove the checkpoints of a training whose model is saved, so that nobody goes on from them.
+
+    Args:
+        trained_model: The model that they led to.
+        checkpoints: What to remove.
+    """
+    logger.info(
+        "The model of step %s is saved: its checkpoints are removed", trained_model.metadata["best_step"]
+    )
+    checkpoints.clear()

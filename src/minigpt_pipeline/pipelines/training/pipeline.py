@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from minigpt_pipeline.pipelines.training.nodes import train_model
+from minigpt_pipeline.pipelines.training.nodes import discard_checkpoints, train_model
 
 
 def create_pipeline() -> Pipeline:
@@ -20,9 +20,16 @@ def create_pipeline() -> Pipeline:
                     "params:generation",
                     "compute",
                     "training_log",
+                    "checkpoints",
                 ],
                 outputs=["trained_model", "training_history", "training_speed"],
                 name="train_model",
-            )
+            ),
+            Node(
+                discard_checkpoints,
+                inputs=["trained_model", "checkpoints"],
+                outputs=None,
+                name="discard_checkpoints",
+            ),
         ]
     )

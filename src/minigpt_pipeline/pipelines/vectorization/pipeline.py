@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from minigpt_pipeline.pipelines.vectorization.nodes import adapt_vocabulary, encode_reviews, split_reviews
+from minigpt_pipeline.pipelines.vectorization.nodes import adapt_vocabulary, encode_reviews
 
 
 def create_pipeline() -> Pipeline:
@@ -10,20 +10,14 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             Node(
-                split_reviews,
-                inputs=["reviews", "params:vectorization"],
-                outputs="review_words",
-                name="split_reviews",
-            ),
-            Node(
                 adapt_vocabulary,
-                inputs=["review_words", "params:vectorization"],
+                inputs=["reviews", "params:vectorization"],
                 outputs="vocabulary",
                 name="adapt_vocabulary",
             ),
             Node(
                 encode_reviews,
-                inputs=["review_words", "vocabulary"],
+                inputs=["reviews", "vocabulary", "params:vectorization"],
                 outputs=["train_token_ids", "validation_token_ids", "test_token_ids"],
                 name="encode_reviews",
             ),

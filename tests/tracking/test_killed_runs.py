@@ -1,0 +1,64 @@
+import os
+import signal
+import subprocess
+import sys
+
+import mlflow
+import psutil
+import pytest
+
+from minigpt_pipeline.tracking import killed_runs
+from minigpt_pipeline.tracking.killed_runs import PROCESS_TAG, describe_process, mark_killed_runs
+
+
+def find_status(run_id: str) -> str:
+    return mlflow.get_run(run_id).info.status
+
+
+def describe_a_killed_process(monkeypatch: pytest.MonkeyPatch) -> str:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with monkeypatch.context() as patched:
+        patched.setattr(psutil, "Process", lambda _=None, make=psutil.Process: make(process.pid))
+        described = describe_process()
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    return described
+
+
+def test_a_run_whose_process_was_killed_is_marked(run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow.set_tag(PROCESS_TAG, describe_a_killed_process(monkeypatch))
+
+    mark_killed_runs(mlflow.active_run().info.experiment_id)
+
+    assert find_status(run_id) == "KILLED"
+
+
+def test_a_run_whose_process_id_was_given_to_another_is_marked(run_id: str) -> None:
+    host, process_id, started = describe_process().rsplit(":", 2)
+    mlflow.set_tag(PROCESS_TAG, f"{host}:{process_id}:{float(started) - 60}")
+
+    mark_killed_runs(mlflow.active_run().info.experiment_id)
+
+    assert find_status(run_id) == "KILLED"
+
+
+@pytest.mark.parametrize(
+    "process", [describe_process(), "elsewhere:1:0.00", None], ids=["ours", "elsewhere", "unknown"]
+)
+def test_a_run_that_may_still_go_on_is_left_alone(run_id: str, process: str | None) -> None:
+    if process:
+        mlflow.set_tag(PROCESS_TAG, process)
+
+    mark_killed_runs(mlflow.active_run().info.experiment_id)
+
+    assert find_status(run_id) == "RUNNING"
+
+
+def test_a_run_that_has_ended_stays_as_it_is(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(killed_runs, "_is_alive", lambda _: False)
+    with mlflow.start_run() as run:
+        mlflow.set_tag(PROCESS_TAG, describe_process())
+
+    mark_killed_runs(run.info.experiment_id)
+
+    assert find_status(run.info.run_id) == "FINISHED"
