@@ -1,5 +1,6 @@
 """Seconds a token of writing, for one text and for many side by side."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,9 +60,9 @@ class GenerationWorker(Worker):
         if [len(text) for text in texts] != [self.new_tokens] * len(self.prompts):
             raise ValueError(f"Expected {self.new_tokens} new tokens of each text, got {[*map(len, texts)]}")
 
+    @abstractmethod
     def write_texts(self) -> list[list[int]]:
         """Return the new tokens of each text."""
-        raise NotImplementedError
 
 
 class ReferenceGeneration(GenerationWorker):

@@ -1,6 +1,7 @@
 """Words a second, and memory, of training at the published example's sizes."""
 
 import time
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,15 +75,9 @@ class TrainingWorker(Worker):
         seconds_of_a_step = self.take_steps(batches)
         return {"tokens_per_second": words_of_a_step / seconds_of_a_step} | self.device_memory()
 
+    @abstractmethod
     def take_steps(self, batches: np.ndarray) -> float:
         """Train on each batch, int32, (steps, batch_size, length + 1), and return the seconds of a step."""
-        started = time.perf_counter()
-        self.train_on(batches)
-        return (time.perf_counter() - started) / len(batches)
-
-    def train_on(self, batches: np.ndarray) -> None:
-        """Train on each batch, and wait until it is done."""
-        raise NotImplementedError
 
     def device_memory(self) -> dict[str, float]:
         """Return what `peak_device_memory` does, or nothing."""
@@ -164,13 +159,15 @@ class NanoGPTTraining(TrainingWorker):
         }
         self.train(WARM_UP_STEPS)
 
-    def train_on(self, batches: np.ndarray) -> None:
+    def take_steps(self, batches: np.ndarray) -> float:
         """Train with nanoGPT's step; reading its loss waits for the device."""
         import torch
 
+        started = time.perf_counter()
         for batch in torch.from_numpy(batches.astype("int64")).to(self.device):
             labels = torch.where(batch[:, 1:] == 0, self.nanogpt.NO_LABEL, batch[:, 1:])
             self.nanogpt.take_step(self.model, self.optimizer, batch[:, :-1], labels, self.precision)
+        return (time.perf_counter() - started) / len(batches)
 
 
 class ProjectTraining(TensorFlowTraining):
@@ -199,13 +196,15 @@ class ProjectTraining(TensorFlowTraining):
         }
         self.train(WARM_UP_STEPS)
 
-    def train_on(self, batches: np.ndarray) -> None:
+    def take_steps(self, batches: np.ndarray) -> float:
         """Train, and read the losses together at the end, as the loop does."""
         from minigpt_pipeline.text.language_model_pairs import make_language_model_pairs
 
+        started = time.perf_counter()
         losses = [self.step(*make_language_model_pairs(batch)) for batch in batches]
         for loss_sum, num_words in losses:
             float(loss_sum), float(num_words)
+        return (time.perf_counter() - started) / len(batches)
 
 
 def plan(options: Options) -> Plan:

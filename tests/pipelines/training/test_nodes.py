@@ -10,7 +10,7 @@ from minigpt_pipeline.model import training_loop
 from minigpt_pipeline.model.checkpoint_store import CheckpointStore
 from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import OptimizerParameters
-from minigpt_pipeline.pipelines.training.nodes import discard_checkpoints, train_model
+from minigpt_pipeline.pipelines.training.nodes import describe_training, discard_checkpoints, train_model
 from minigpt_pipeline.text.vocabulary import Vocabulary
 
 Outputs = tuple[TrainedModel, pd.DataFrame, pd.DataFrame]
@@ -103,6 +103,8 @@ def find_fingerprint(
     [
         ("params:training", {"max_steps": 400, "max_minutes": 3.0, "epochs": 9}, set()),
         ("params:training", {"checkpoint_every_steps": 7, "checkpoint_every_minutes": 1.0}, set()),
+        ("params:training", {"patience": 3}, set()),
+        ("params:training", {"sequences": "packed"}, {"training", "train_token_ids"}),
         ("compute", {"device": "cpu", "memory_growth": False}, set()),  # auto took the CPU as well
         ("params:training", {"seed": 4}, {"training"}),
         ("params:training", {"optimizer": OptimizerParameters(name="sgd", learning_rate=0.2)}, {"training"}),
@@ -177,3 +179,18 @@ def test_discard_checkpoints_leaves_none(run: Callable[[], Outputs], training_in
     run()
 
     assert training_inputs["training_log"].formers == []
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "is_equal"),
+    [({}, True), ({"decay": "cosine"}, False), ({"decay": "cosine", "decay_steps": 9}, True)],
+)
+def test_limits_decide_the_outcome_where_the_learning_rate_ends_with_them(
+    training_inputs: dict[str, Any], optimizer: dict[str, Any], is_equal: bool
+) -> None:
+    training = training_inputs["params:training"]
+    training = training.model_copy(update={"optimizer": training.optimizer.model_copy(update=optimizer)})
+
+    assert (
+        describe_training(training) == describe_training(training.model_copy(update={"max_steps": 400}))
+    ) is is_equal
