@@ -1,7 +1,9 @@
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -194,6 +196,19 @@ def test_a_training_that_is_good_enough_ends() -> None:
     with pytest.raises(time_to_perplexity.TargetReachedError):
         log.log(3, {"val/perplexity": 99.0})
     assert log.best == 99.0
+
+
+def test_an_epoch_of_the_reference_is_timed_by_its_median_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fitted:
+        def fit(self, inputs: np.ndarray, labels: np.ndarray, *, callbacks: list[Any], **_: object) -> None:
+            np.testing.assert_array_equal(inputs[:, 1:], labels[:, :-1])
+            for batch in range(6):
+                callbacks[0].on_train_batch_end(batch)
+
+    clock = iter([0.0, 2.0, 4.0, 900.0, 902.0, 904.0])  # something else happened in the fourth step
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+
+    assert time_to_perplexity.fit_epoch(Fitted(), np.array([[2, 3, 4]])) == 12.0
 
 
 def test_the_reference_s_perplexity_is_the_measure() -> None:
