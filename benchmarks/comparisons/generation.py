@@ -20,6 +20,7 @@ SEED = 1
 OUR_VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
     "ours, 1 stream": (1, {}),
     "ours, 64 streams": (64, {}),
+    "ours, 64 streams, adaptive": (64, {"model": {"output_layer": "adaptive"}}),
 }
 """Texts side by side, and what stands after `kedro run --env keras_example --params`; a new option is a line here."""
 

@@ -11,7 +11,9 @@ def attend_by_hand(
     inputs: np.ndarray, weights: list[np.ndarray], num_heads: int, head_dim: int
 ) -> np.ndarray:
     """Loops over sequences, heads and positions, each word looking at itself and those before it."""
-    query_w, query_b, key_w, key_b, value_w, value_b, output_w, output_b = weights
+    input_w, input_b, output_w, output_b = weights
+    query_w, key_w, value_w = np.split(input_w, 3, axis=1)
+    query_b, key_b, value_b = np.split(input_b, 3)
     outputs = np.zeros_like(inputs)
     for number, sequence in enumerate(inputs):
         query, key, value = (
@@ -53,6 +55,15 @@ def test_call_agrees_with_a_computation_by_hand() -> None:
     expected = attend_by_hand(inputs.astype("float64"), layer.get_weights(), num_heads=2, head_dim=5)
 
     np.testing.assert_allclose(np.array(layer(inputs)), expected, atol=1e-5)
+
+
+def test_queries_keys_and_values_begin_at_glorot_s_scale_of_each() -> None:
+    """[Glorot and Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html): uniform, sqrt(6 / (in + out))."""
+    layer = CausalSelfAttention(num_heads=2, head_dim=64)
+    layer.build((None, None, 100))
+
+    for kernel in np.split(np.array(layer.input_projection.kernel), 3, axis=1):
+        assert np.abs(kernel).max() == pytest.approx(np.sqrt(6 / (100 + 128)), rel=0.01)
 
 
 @pytest.fixture

@@ -27,6 +27,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     config, experimental = tf.config, tf.config.experimental
     monkeypatch.setattr(config, "list_physical_devices", lambda kind=None: [FakeGpu()])
     monkeypatch.setattr(config, "set_visible_devices", lambda gpus, kind: calls.update(visible=len(gpus)))
+    monkeypatch.setattr(
+        config.threading,
+        "set_inter_op_parallelism_threads",
+        lambda count: calls.update(kernels_at_once=count),
+    )
     monkeypatch.setattr(experimental, "set_memory_growth", lambda gpu, growth: calls.update(growth=growth))
     monkeypatch.setattr(experimental, "get_device_details", lambda gpu: {"device_name": "Abacus 9"})
     monkeypatch.setattr(experimental, "enable_op_determinism", lambda: calls.update(deterministic=True))
@@ -47,7 +52,7 @@ def test_configure_compute_takes_a_gpu_and_says_which(
 
 def test_configure_compute_hides_the_gpu_where_a_cpu_is_asked_for(calls: dict[str, Any]) -> None:
     assert configure_compute(settings(device="cpu", deterministic=False)).name == "CPU"
-    assert calls == {"visible": 0}
+    assert calls == {"visible": 0, "kernels_at_once": 1}
 
 
 def test_configure_compute_refuses_a_missing_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from minigpt_pipeline.model.sampling import Choice, draw_words
 from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import GenerationParameters, SamplingParameters
 from minigpt_pipeline.text.vocabulary import Vocabulary
+from tests.model.drawing import make_drawable
 
 
 def sampling(**settings: Any) -> SamplingParameters:
@@ -30,7 +31,7 @@ def write_uncached(model: MiniGPT) -> Writer:
 
     @tf.function(input_signature=[tf.TensorSpec((1, None), tf.int32), tf.TensorSpec((1,)), CHOICE_SPEC])
     def draw_next(context: Any, number: Any, choice: Choice) -> Any:
-        return draw_words(model(context)[:, -1], number, choice)
+        return draw_words(make_drawable(model(context)[:, -1]), number, choice)
 
     def write(prompt: list[int], sampling: SamplingParameters, seed: int = 0) -> list[int]:
         context, text = prompt[-model.sequence_length :], []
@@ -141,7 +142,7 @@ def test_generate_ends_when_all_texts_have_stopped(opinionated: MiniGPT) -> None
 COMPANIONS = [[2, 3], [9, 9, 4, 4, 5, 5, 6, 6], [3] * 30, [4, 8, 2, 2, 2]]
 
 
-@pytest.mark.parametrize("num_before", [0, 1, 5, 7, 8, 13])
+@pytest.mark.parametrize("num_before", [0, 1, 5, 7, 8, 13, 25, 61])
 @pytest.mark.parametrize("stop_id", [None, 12])
 @pytest.mark.parametrize("settings", [{"top_k": None, "temperature": 3.0}, {"top_p": 0.9}])
 def test_generate_writes_the_same_text_whatever_else_is_written(
@@ -150,7 +151,7 @@ def test_generate_writes_the_same_text_whatever_else_is_written(
     """Neighbours that read longer prompts, begin again at other moments and stop early change nothing."""
     how = sampling(**settings, max_new_tokens=40)
     alone = generate(opinionated, [[7, 5, 3]], how, stop_id, seeds=[7])
-    before = (COMPANIONS * 4)[:num_before]
+    before = (COMPANIONS * 16)[:num_before]
 
     among = generate(
         opinionated,
@@ -194,7 +195,7 @@ def test_generate_follows_the_probabilities_of_the_model_over_many_seeds(
 
 
 def test_generate_compiles_once(model: MiniGPT) -> None:
-    for prompts in ([[2]], [[2, 3, 4]] * 9, [list(range(2, 20))]):
+    for prompts in ([[2]], [[2, 3, 4]] * 9, [list(range(2, 20))], [[2]] * 70):
         for settings in (
             {"temperature": 0.0},
             {"top_k": 3},
@@ -202,7 +203,7 @@ def test_generate_compiles_once(model: MiniGPT) -> None:
         ):
             generate(model, prompts, sampling(**settings), None, seeds=[len(prompts)] * len(prompts))
 
-    assert compile_loop(model).experimental_get_tracing_count() == 1
+    assert [compile_loop(model, rows).experimental_get_tracing_count() for rows in (1, 8, 64)] == [1, 1, 1]
 
 
 def test_generate_reads_the_weights_as_they_are(opinionated: MiniGPT) -> None:

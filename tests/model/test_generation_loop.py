@@ -1,17 +1,27 @@
 """What `tests/model/test_generation.py` can't see in the words alone."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from minigpt_pipeline.model.generation_loop import TEXTS_AT_ONCE, compile_loop, write_group
+from minigpt_pipeline.model.generation_loop import (
+    FEW_ROWS,
+    MANY_ROWS,
+    USUAL_ROWS,
+    choose_rows,
+    compile_loop,
+    have_equal_bits,
+    write_group,
+)
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.sampling import Choice
 
 GREEDY = Choice(np.float32(1), np.int32(1), np.float32(np.inf))
 SMALL = {"vocabulary_size": 28}
+ADAPTIVE = {"output_layer": "adaptive", "num_frequent_words": 2000, "rare_word_dim": 64}
 PUBLISHED_EXAMPLE = {
     "vocabulary_size": 20_000,
     "sequence_length": 80,
@@ -21,40 +31,74 @@ PUBLISHED_EXAMPLE = {
 }
 
 
-@pytest.mark.parametrize("sizes", [SMALL, PUBLISHED_EXAMPLE])
+@pytest.mark.parametrize("sizes", [SMALL, PUBLISHED_EXAMPLE, PUBLISHED_EXAMPLE | ADAPTIVE])
 def test_the_kernels_give_every_row_the_same_bits_beside_any_others(
-    make_model: Callable[..., MiniGPT], sizes: dict[str, int]
+    make_model: Callable[..., MiniGPT], sizes: dict[str, Any]
 ) -> None:
     model = make_model(**sizes)
     rng = np.random.default_rng(3)
-    text, others = rng.integers(28, size=6), rng.integers(28, size=(6, TEXTS_AT_ONCE))
+    text, others = rng.integers(28, size=6), rng.integers(28, size=(6, USUAL_ROWS))
+    arranged = model.arrange_output_layer()
 
     @tf.function
     def read(words: tf.Tensor, positions: tf.Tensor, caches: list) -> tuple:
         states, caches = model.step(words, caches, positions)
-        return model.next_word_logits(states), caches
+        return model.next_word_logits(states, arranged), caches
 
     logits = []
-    for row in range(TEXTS_AT_ONCE):
-        caches = model.make_caches(TEXTS_AT_ONCE)
+    for row in range(USUAL_ROWS):
+        caches = model.make_caches(USUAL_ROWS)
         for place, word in enumerate(text):
-            words = np.where(np.arange(TEXTS_AT_ONCE) == row, word, np.roll(others[place], row))
-            positions = np.where(np.arange(TEXTS_AT_ONCE) == row, place, (place + row) % 3)
+            words = np.where(np.arange(USUAL_ROWS) == row, word, np.roll(others[place], row))
+            positions = np.where(np.arange(USUAL_ROWS) == row, place, (place + row) % 3)
             of_rows, caches = read(tf.constant(words), tf.constant(positions, tf.int32), caches)
         logits.append(of_rows.numpy()[row])
 
     assert all(np.array_equal(of_row, logits[0]) for of_row in logits)
-    assert np.ptp(logits[0]) > 0
+    assert np.ptp(logits[0][2:28]) > 0
 
 
-def test_write_group_takes_any_number_of_rows_up_to_a_whole_group(model: MiniGPT) -> None:
-    uniforms = np.zeros((TEXTS_AT_ONCE, 3), dtype="float32")
+@pytest.mark.parametrize("sizes", [SMALL, PUBLISHED_EXAMPLE, PUBLISHED_EXAMPLE | ADAPTIVE])
+@pytest.mark.parametrize("rows", [FEW_ROWS, MANY_ROWS])
+def test_groups_of_any_size_have_equal_bits_here(
+    make_model: Callable[..., MiniGPT], sizes: dict[str, Any], rows: int
+) -> None:
+    """Elsewhere it may not be so, and the usual groups write all texts, at less speed."""
+    assert have_equal_bits(make_model(**sizes), rows)
 
-    whole = write_group(model, [[2], [3], [4, 5], [6]] * 2, GREEDY, None, uniforms)
 
-    assert len(whole) == TEXTS_AT_ONCE
+def test_have_equal_bits_sees_the_last_bit(model: MiniGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = model.next_word_logits
+
+    def otherwise_with_many_rows(states: tf.Tensor, arranged: tf.Tensor) -> tf.Tensor:
+        logits = plain(states, arranged)
+        if logits.shape[0] != MANY_ROWS:
+            return logits
+        is_changed = np.zeros(logits.shape, dtype=bool)
+        is_changed[-1, 20] = True
+        return tf.where(is_changed, tf.math.nextafter(logits, 1e9), logits)
+
+    monkeypatch.setattr(model, "next_word_logits", otherwise_with_many_rows)
+
+    assert have_equal_bits(model, FEW_ROWS)
+    assert not have_equal_bits(model, MANY_ROWS)
+    assert [choose_rows(model, num_texts) for num_texts in (1, 2, 23, 24, 70)] == [1, 8, 8, 8, 8]
+
+
+def test_choose_rows_takes_small_groups_for_few_texts_and_large_ones_for_many(model: MiniGPT) -> None:
+    assert [choose_rows(model, num_texts) for num_texts in (1, 2, 23, 24, 70)] == [1, 8, 8, 64, 64]
+
+
+@pytest.mark.parametrize("rows", [USUAL_ROWS, MANY_ROWS])
+def test_write_group_takes_any_number_of_rows_up_to_a_whole_group(model: MiniGPT, rows: int) -> None:
+    uniforms = np.zeros((rows, 3), dtype="float32")
+
+    whole = write_group(model, [[2], [3], [4, 5], [6]] * (rows // 4), GREEDY, None, uniforms, rows)
+
+    assert len(whole) == rows
     for count in (1, 3):
-        assert write_group(model, [[2], [3], [4, 5]][:count], GREEDY, None, uniforms[:count]) == whole[:count]
+        prompts = [[2], [3], [4, 5]][:count]
+        assert write_group(model, prompts, GREEDY, None, uniforms[:count], rows) == whole[:count]
 
 
 def test_the_output_layer_is_spent_once_for_each_word_of_the_group(
@@ -64,9 +108,9 @@ def test_the_output_layer_is_spent_once_for_each_word_of_the_group(
     spent = tf.Variable(0)
     plain = model.next_word_logits
 
-    def counted(states: tf.Tensor) -> tf.Tensor:
+    def counted(states: tf.Tensor, arranged: tf.Tensor) -> tf.Tensor:
         spent.assign_add(1)
-        return plain(states)
+        return plain(states, arranged)
 
     monkeypatch.setattr(model, "next_word_logits", counted)
     compile_loop.cache_clear()
@@ -74,3 +118,20 @@ def test_the_output_layer_is_spent_once_for_each_word_of_the_group(
     write_group(model, [[2], [3] * 8, [4] * 5], GREEDY, None, np.zeros((3, 20), dtype="float32"))
 
     assert spent.numpy() == 20
+
+
+def test_a_word_is_read_once_but_for_those_that_wait(model: MiniGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five words of the longest prompt together, then one before each draw."""
+    steps = tf.Variable(0)
+    plain = model.step
+
+    def counted(*args: Any) -> Any:
+        steps.assign_add(1)
+        return plain(*args)
+
+    monkeypatch.setattr(model, "step", counted)
+    compile_loop.cache_clear()
+
+    write_group(model, [[2], [3] * 6, [4] * 5], GREEDY, None, np.zeros((3, 2), dtype="float32"))
+
+    assert steps.numpy() == 5 + 2

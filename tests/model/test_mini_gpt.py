@@ -25,13 +25,34 @@ def test_hidden_states_and_output_layer_are_the_whole_model(model: MiniGPT, alph
     assert np.array_equal(logits, model(token_ids))
 
 
-def test_next_word_logits_are_those_of_the_whole_model(model: MiniGPT, alphabets: np.ndarray) -> None:
-    states = np.array(model.hidden_states(alphabets[:, :8]))[:, 2]
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {},
+        {"output_layer": "adaptive", "num_frequent_words": 9, "rare_word_dim": 4},
+        {"tied_embeddings": True},
+    ],
+)
+def test_next_word_logits_give_the_probabilities_of_the_whole_model(
+    make_model: Callable[..., MiniGPT], alphabets: np.ndarray, sizes: dict[str, Any]
+) -> None:
+    model = make_model(**sizes)
+    states = model.hidden_states(alphabets[:, :8])[:, 2]
 
-    logits = model.next_word_logits(states)
+    logits = np.array(model.next_word_logits(states, model.arrange_output_layer()))
 
-    np.testing.assert_allclose(np.array(logits), np.array(model(alphabets[:, :8]))[:, 2], atol=1e-6)
-    assert model.in_precision("mixed_bfloat16").next_word_logits(states).dtype == "float32"
+    expected = np.array(model(alphabets[:, :8]))[:, 2, 2:]
+    np.testing.assert_allclose(logits[:, 2:28] - logits[:, 2:3], expected - expected[:, :1], atol=1e-5)
+    assert np.isneginf(logits[:, :2]).all()
+    assert np.isneginf(logits[:, 28:]).all()
+    assert logits.shape == (20, 64)
+
+
+def test_next_word_logits_are_float32_whatever_the_precision(model: MiniGPT, alphabets: np.ndarray) -> None:
+    copy = model.in_precision("mixed_bfloat16")
+    states = copy.hidden_states(alphabets[:, :8])[:, 2]
+
+    assert copy.next_word_logits(states, copy.arrange_output_layer()).dtype == "float32"
 
 
 @pytest.mark.parametrize(
@@ -53,14 +74,14 @@ def test_step_gives_word_by_word_the_logits_of_the_whole_model(
     rng = np.random.default_rng(2)
     model.set_weights([rng.normal(size=weight.shape) / 2 for weight in model.get_weights()])
     token_ids = rng.integers(28, size=(3, model.sequence_length))
-    logits, caches = np.array(model(token_ids)), model.make_caches(3)
+    logits, caches = np.array(model(token_ids))[:, :, 2:], model.make_caches(3)
+    arranged = model.arrange_output_layer()
 
     for place in range(model.sequence_length):
         states, caches = model.step(token_ids[:, place], caches, np.full(3, place))
 
-        np.testing.assert_allclose(
-            np.array(model.next_word_logits(states)), logits[:, place], rtol=1e-5, atol=1e-5
-        )
+        next_logits = np.array(model.next_word_logits(states, arranged))[:, 2:28]
+        np.testing.assert_allclose(next_logits, logits[:, place], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("head_dim", "width"), [(None, 8), (6, 12)])
@@ -69,7 +90,7 @@ def test_create_model_divides_the_width_where_no_head_dim_is_given(
 ) -> None:
     model = make_model(head_dim=head_dim)
 
-    assert model.blocks[0].attention.query_projection.kernel.shape == (8, width)
+    assert model.blocks[0].attention.input_projection.kernel.shape == (8, 3 * width)
 
 
 def test_create_model_has_as_many_weights_as_the_published_example() -> None:
@@ -120,6 +141,7 @@ def test_in_precision_computes_less_precisely_with_the_same_float32_weights(
         "transformer_block",
         "full_softmax",
         "adaptive_softmax",
+        "few_rows",
         "mini_gpt",
         "log_normalizers",
         "cross_entropy",

@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from minigpt_pipeline.model.sampling import RANKED_WORDS, Choice, draw_words
+from minigpt_pipeline.model.sampling import RANKED_WORDS, Choice, _weigh, draw_words, rank_words
 from minigpt_pipeline.parameters import SamplingParameters
+from tests.model.drawing import make_drawable
 
 LETTERS = np.array(["", "[UNK]", *string.ascii_lowercase])
 NEARLY_ONE = 1 - 2**-24  # the largest uniform number
@@ -25,11 +27,15 @@ def expect(**probabilities: float) -> np.ndarray:
     return logits
 
 
+def draw(logits: np.ndarray, uniforms: Any, choice: Choice) -> np.ndarray:
+    return np.array(draw_words(make_drawable(logits), uniforms, choice))
+
+
 def spell(logits: np.ndarray, uniforms: Any, choice: Choice) -> str:
     """Draw a letter for each row of logits, or for each number from the same logits."""
     uniforms = np.asarray(uniforms, dtype="float32")
     rows = np.broadcast_to(logits, (len(uniforms), logits.shape[-1]))
-    return "".join(LETTERS[np.array(draw_words(rows, uniforms, choice))])
+    return "".join(LETTERS[draw(rows, uniforms, choice)])
 
 
 @pytest.mark.parametrize(
@@ -151,7 +157,7 @@ def test_draw_words_finds_a_nucleus_of_any_size(spread: float) -> None:
     numbers = np.linspace(0, NEARLY_ONE, 10_000, dtype="float32").reshape(20, -1)
 
     rows = np.tile(logits, (500, 1))
-    drawn = {word for some in numbers for word in np.array(draw_words(rows, some, choice(top_p=0.8)))}
+    drawn = {word for some in numbers for word in draw(rows, some, choice(top_p=0.8))}
 
     assert drawn == nucleus_by_hand(logits, 0.8)
 
@@ -164,9 +170,37 @@ def test_draw_words_draws_the_same_beside_any_neighbours(settings: dict[str, Any
     uniforms = rng.random(200, dtype="float32")
     flat = np.zeros_like(logits[:1])
 
-    alone = np.array(draw_words(logits, uniforms, choice(**settings)))
-    beside = np.array(
-        draw_words(np.concatenate([flat, logits[::-1]]), np.append(0.5, uniforms[::-1]), choice(**settings))
+    alone = draw(logits, uniforms, choice(**settings))
+    beside = draw(
+        np.concatenate([flat, logits[::-1]]),
+        np.append(0.5, uniforms[::-1]).astype("float32"),
+        choice(**settings),
     )
 
     assert np.array_equal(beside[1:][::-1], alone)
+
+
+@pytest.mark.parametrize("count", [1, 2, 16, 40, 47, 48, 3000])
+@pytest.mark.parametrize("num_values", [3, 10_000])
+def test_rank_words_orders_as_a_stable_sort_does(count: int, num_values: int) -> None:
+    """Also with many equals, and with more words asked for than there are blocks."""
+    rng = np.random.default_rng(7)
+    logits = np.array(make_drawable(rng.integers(num_values, size=(9, 3000)).astype("float32")))
+
+    largest, words = rank_words(tf.constant(logits), tf.constant(count))
+
+    expected = np.argsort(-logits, axis=1, kind="stable")[:, :count]
+    np.testing.assert_array_equal(words, expected)
+    np.testing.assert_array_equal(largest, np.take_along_axis(logits, expected, axis=1))
+
+
+def test_draw_words_computes_each_row_in_the_same_way_however_many_there_are() -> None:
+    """Their weights have the same bits, or a number at the edge would draw another word."""
+    logits = np.array(make_drawable(np.random.default_rng(9).normal(size=(64, 5000)).astype("float32")))
+
+    for columns in (16, 48, logits.shape[1]):
+        some = logits[:, :columns]
+        whole = np.cumsum(np.array(_weigh(some, 0.7)), axis=1)
+        for rows in (1, 8):
+            groups = [_weigh(some[first : first + rows], 0.7) for first in range(0, 64, rows)]
+            assert np.array_equal(np.cumsum(np.concatenate(groups), axis=1), whole)

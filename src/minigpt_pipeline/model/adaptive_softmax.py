@@ -1,5 +1,6 @@
 """The output layer that spends less on rare words."""
 
+import math
 from typing import Any
 
 import keras
@@ -7,6 +8,7 @@ from keras import ops
 
 from minigpt_pipeline.model.blocks import multiply
 from minigpt_pipeline.model.cross_entropy import cross_entropies, cross_entropy_sum
+from minigpt_pipeline.model.few_rows import arrange, log_sum_exp, score
 
 
 @keras.saving.register_keras_serializable(package="minigpt_pipeline")
@@ -72,6 +74,31 @@ class AdaptiveSoftmax(keras.layers.Layer):
 
     def _project(self, states: Any) -> Any:
         return ops.matmul(states, ops.cast(self.projection, self.compute_dtype))  # (..., rare_word_dim)
+
+    def arrange_for_rows(self, is_excluded: Any, multiple: int) -> tuple[Any, Any]:
+        """Lay the weights out for few rows at a time; see `FullSoftmax.arrange_for_rows`.
+
+        Returns:
+            `(embed_dim + 1, num_frequent_words + 1)` and `(rare_word_dim + 1, num_rare + added)`.
+        """
+        is_frequent_excluded = ops.append(is_excluded[: self.num_frequent_words], False)
+        is_rare_excluded = is_excluded[self.num_frequent_words :]
+        head_bias = ops.where(is_frequent_excluded, -math.inf, self.head_bias)  # (num_frequent_words + 1,)
+        rare_bias = ops.where(is_rare_excluded, -math.inf, self.rare_bias)  # (num_rare,)
+        return (
+            arrange(ops.cast(self.head_kernel, self.compute_dtype), head_bias),
+            arrange(
+                ops.cast(self.rare_kernel, self.compute_dtype), rare_bias, -self.vocabulary_size % multiple
+            ),
+        )
+
+    def score_rows(self, states: Any, arranged: tuple[Any, Any]) -> Any:
+        """Return logits, float32, `(num_rows, num_columns)`, with what `arrange_for_rows` has returned."""
+        head = score(states, arranged[0])  # (num_rows, num_frequent_words + 1)
+        rare = score(self._project(states), arranged[1])  # (num_rows, num_rare + added)
+        # A shift of a whole row changes nothing, and that of the frequent words is the shorter one.
+        shifts = log_sum_exp(rare) - head[:, -1:]  # (num_rows, 1)
+        return ops.concatenate([head[:, :-1] + shifts, rare], axis=1)
 
     def cross_entropy_sum(self, states: Any, labels: Any, is_counted: Any) -> Any:
         """Sum `-ln p(label)` over the rows that count; see `cross_entropy.cross_entropy_sum`."""

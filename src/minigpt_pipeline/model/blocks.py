@@ -31,6 +31,36 @@ def multiply(
     return keras.ops.matmul(first, second)
 
 
+def make_writable(shape: tuple[int, ...], dtype: str) -> Any:
+    """Return zeros for `write_rows`: on TensorFlow memory of their own, which nothing shares."""
+    if keras.backend.backend() != "tensorflow":
+        return keras.ops.zeros(shape, dtype)
+    import tensorflow as tf
+
+    return tf.raw_ops.Empty(shape=shape, dtype=dtype, init=True)
+
+
+def write_rows(matrix: Any, places: Any, rows: Any) -> Any:
+    """Replace rows of a matrix that `make_writable` has made.
+
+    TensorFlow copies a matrix for each update that it knows, which for a cache costs more than what reads it; here the
+    memory is written in place.
+
+    Args:
+        matrix: `(num_rows, width)`; it is spent, and must not be used again.
+        places: int, `(num_new,)`.
+        rows: `(num_new, width)`.
+
+    Returns:
+        The matrix with the new rows.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return keras.ops.scatter_update(matrix, places[:, None], rows)
+    import tensorflow as tf
+
+    return tf.raw_ops.InplaceUpdate(x=matrix, i=tf.cast(places, tf.int32), v=rows)
+
+
 def scan_blocks(
     step: Callable[[Any, Any], tuple[Any, Any]],
     start: Any,

@@ -7,6 +7,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from minigpt_pipeline.model import few_rows
+from minigpt_pipeline.model.blocks import make_writable, write_rows
+
 Cache = tuple[Any, Any]
 """Keys and values of the words so far, each `(batch_size, head, context, head_dim)`, by position."""
 
@@ -53,55 +56,63 @@ class CausalSelfAttention(keras.layers.Layer):
         self.num_heads = num_heads
         self.head_dim = head_dim
         self.dropout = dropout
-        width = num_heads * head_dim
-        self.query_projection = keras.layers.Dense(width, dtype=self.dtype_policy, name="query")
-        self.key_projection = keras.layers.Dense(width, dtype=self.dtype_policy, name="key")
-        self.value_projection = keras.layers.Dense(width, dtype=self.dtype_policy, name="value")
         self.weights_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="weights_dropout")
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make the projections; the last one leads back to the width of the inputs."""
-        self.output_projection = keras.layers.Dense(input_shape[-1], dtype=self.dtype_policy, name="output")
-        for projection in (self.query_projection, self.key_projection, self.value_projection):
-            projection.build(input_shape)
-        self.output_projection.build((*input_shape[:-1], self.num_heads * self.head_dim))
+        """Make the projections: into queries, keys and values as one product, and back to the width of the inputs."""
+        embed_dim: Any = input_shape[-1]
+        width = self.num_heads * self.head_dim
+        # Glorot's scale for three matrices that lie side by side, and not for the one that holds them.
+        scale = (embed_dim + 3 * width) / (embed_dim + width)
+        self.input_projection = keras.layers.Dense(
+            3 * width,
+            kernel_initializer=keras.initializers.VarianceScaling(scale, "fan_avg", "uniform"),
+            dtype=self.dtype_policy,
+            name="query_key_value",
+        )
+        self.output_projection = keras.layers.Dense(embed_dim, dtype=self.dtype_policy, name="output")
+        self.input_projection.build(input_shape)
+        self.output_projection.build((*input_shape[:-1], width))
         super().build(input_shape)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Let every position gather from itself and from those before it."""
-        query, key, value = self._project(inputs)  # each (batch, head, length, head_dim)
-        mask = causal_attention_mask(ops.shape(inputs)[1])  # (1, 1, query, key)
-        return self._attend(query, key, value, mask, training)  # (batch, length, embed_dim)
+        length = ops.shape(inputs)[1]
+        projected = self.input_projection(inputs)  # (batch, length, 3 * head * head_dim)
+        heads = ops.reshape(projected, (-1, length, 3, self.num_heads, self.head_dim))
+        query, key, value = ops.unstack(
+            ops.transpose(heads, (2, 0, 3, 1, 4))
+        )  # each (batch, head, length, head_dim)
+        mask = causal_attention_mask(length)  # (1, 1, query, key)
+        gathered = self._attend(query, key, value, mask, training)  # (batch, length, width)
+        return self.output_projection(gathered)  # (batch, length, embed_dim)
 
     def step(self, inputs: Any, cache: Cache, positions: Any) -> tuple[Any, Cache]:
         """Let the next word of each text gather from itself and from those before it, which are remembered.
 
         Args:
             inputs: `(batch_size, 1, embed_dim)`.
-            cache: What `make_cache` or the step before returned.
+            cache: What `make_cache` or the step before returned; it is spent, and must not be used again.
             positions: int32, `(batch_size,)`: where the word stands. What was remembered of this place is replaced, and
                 nothing later is looked at.
 
         Returns:
             `(batch_size, 1, embed_dim)`, and the cache with the word in it.
         """
-        query, key, value = self._project(inputs)  # each (batch, head, 1, head_dim)
+        projected = few_rows.project(self.input_projection, inputs)  # (batch, 1, 3 * head * head_dim)
+        heads = ops.reshape(projected, (-1, 3, self.num_heads, 1, self.head_dim))
+        query, key, value = ops.unstack(heads, axis=1)  # each (batch, head, 1, head_dim)
         keys, values = (
             _remember(memory, new, positions) for memory, new in zip(cache, (key, value), strict=True)
         )  # each (batch, head, context, head_dim)
         mask = causal_attention_mask(keys.shape[2], positions[:, None])  # (batch, 1, 1, context)
-        return self._attend(query, keys, values, mask), (keys, values)
+        gathered = self._attend(query, keys, values, mask)  # (batch, 1, width)
+        return few_rows.project(self.output_projection, gathered), (keys, values)
 
     def make_cache(self, batch_size: int, length: int) -> Cache:
         """Return the memory of `length` words of each text, with none in it yet."""
         shape = (batch_size, self.num_heads, length, self.head_dim)
-        return ops.zeros(shape, self.compute_dtype), ops.zeros(shape, self.compute_dtype)
-
-    def _project(self, inputs: Any) -> tuple[Any, Any, Any]:
-        query = self._split_heads(self.query_projection(inputs))  # (batch, head, length, head_dim)
-        key = self._split_heads(self.key_projection(inputs))  # (batch, head, length, head_dim)
-        value = self._split_heads(self.value_projection(inputs))  # (batch, head, length, head_dim)
-        return query, key, value
+        return make_writable(shape, self.compute_dtype), make_writable(shape, self.compute_dtype)
 
     def _attend(self, query: Any, key: Any, value: Any, mask: Any, training: bool = False) -> Any:
         scores = ops.matmul(query, ops.swapaxes(key, -1, -2))  # (batch, head, query, key)
@@ -113,15 +124,9 @@ class CausalSelfAttention(keras.layers.Layer):
 
         gathered = ops.matmul(weights, value)  # (batch, head, query, head_dim)
         gathered = ops.swapaxes(gathered, 1, 2)  # (batch, query, head, head_dim)
-        gathered = ops.reshape(
+        return ops.reshape(
             gathered, (-1, ops.shape(gathered)[1], self.num_heads * self.head_dim)
         )  # (batch, query, width)
-        return self.output_projection(gathered)  # (batch, query, embed_dim)
-
-    def _split_heads(self, projected: Any) -> Any:
-        length = ops.shape(projected)[1]
-        heads = ops.reshape(projected, (-1, length, self.num_heads, self.head_dim))
-        return ops.swapaxes(heads, 1, 2)  # (batch, head, length, head_dim)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape of the inputs."""
@@ -138,9 +143,9 @@ class CausalSelfAttention(keras.layers.Layer):
 
 
 def _remember(memory: Any, new: Any, positions: Any) -> Any:
-    """Return what is remembered, `(batch, head, context, head_dim)`, with a new word, `(batch, head, 1, head_dim)`."""
-    rows, heads = np.indices(memory.shape[:2])  # each (batch, head)
-    places = ops.stack(
-        [rows, heads, ops.broadcast_to(positions[:, None], rows.shape)], axis=-1
-    )  # (batch, head, 3)
-    return ops.scatter_update(memory, places, new[:, :, 0])
+    """Write a new word, `(batch, head, 1, head_dim)`, into the memory, `(batch, head, context, head_dim)`."""
+    batch_size, num_heads, context, head_dim = memory.shape
+    first = context * np.arange(batch_size * num_heads, dtype="int32").reshape(batch_size, num_heads)
+    places = ops.reshape(first + positions[:, None], (-1,))  # (batch * head,)
+    words = ops.reshape(memory, (-1, head_dim))  # (batch * head * context, head_dim)
+    return ops.reshape(write_rows(words, places, ops.reshape(new, (-1, head_dim))), memory.shape)

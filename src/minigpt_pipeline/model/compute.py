@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 
 from minigpt_pipeline.parameters import ComputeSettings
@@ -57,6 +58,10 @@ def configure_compute(settings: ComputeSettings) -> ComputeDevice:
             f"TensorFlow has already computed and can't change to device={settings.device!r}, "
             f"memory_growth={settings.memory_growth} in the same process: start a new one"
         ) from error
+    if not gpus:
+        # Two kernels at once fight for the cores that each of them uses in full. It is a matter of speed alone.
+        with suppress(RuntimeError):  # TensorFlow has already computed
+            tf.config.threading.set_inter_op_parallelism_threads(1)
     # float32 means float32, for the sake of the measure; who wants tensor cores asks for mixed_bfloat16.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     if settings.deterministic:

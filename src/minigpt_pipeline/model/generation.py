@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minigpt_pipeline.model.generation_loop import TEXTS_AT_ONCE, write_group
+from minigpt_pipeline.model.generation_loop import choose_rows, write_group
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.sampling import Choice
 from minigpt_pipeline.model.saved_model import TrainedModel
@@ -46,9 +46,10 @@ def generate(
     choice = Choice.from_parameters(sampling)
     uniforms = _draw_uniforms(seeds, sampling.max_new_tokens)  # (num_prompts, max_new_tokens)
     texts: list[list[int]] = []
-    for start in range(0, len(prompts), TEXTS_AT_ONCE):
-        group = slice(start, start + TEXTS_AT_ONCE)
-        texts += write_group(model, prompts[group], choice, stop_id, uniforms[group])
+    while len(texts) < len(prompts):
+        rows = choose_rows(model, len(prompts) - len(texts))
+        group = slice(len(texts), len(texts) + rows)
+        texts += write_group(model, prompts[group], choice, stop_id, uniforms[group], rows)
     return texts
 
 

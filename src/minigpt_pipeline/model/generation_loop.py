@@ -1,9 +1,12 @@
-"""The loop that writes: word after word, for a group of texts side by side, compiled once for each model.
+"""The loop that writes: word after word, for texts side by side, compiled once for each model and number of rows.
 
-Every turn reads one word of each text, with what the cache remembers of the words before it. Where all words of a text
-are read, the next is drawn. A prompt is read in the same way as the model's own words, and when a context is full, its
-newer half is read again: there is no other computation. So the kernels always have one shape, and as kernels of one
-shape give every row the same bits, a text does not depend on what is written beside it.
+Every step reads one word of each text, with what the cache remembers of the words before it. A prompt is read in the
+same way as the model's own words, and when a context is full, its newer half is read again: there is no other
+computation. Texts wait for each other before a word is drawn, as the output layer, which costs most, does not pay for
+one.
+
+A text does not depend on what is written beside it: no row of a kernel looks at another, and groups of another size are
+used only where this machine's kernels give their rows the same bits.
 """
 
 import functools
@@ -16,33 +19,75 @@ from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.sampling import Choice, draw_words
 from minigpt_pipeline.text.vocabulary import PADDING_ID
 
-TEXTS_AT_ONCE = 8
-"""Rows of a group, always as many, with empty ones where there are fewer texts."""
+USUAL_ROWS = 8
+"""Of a group, and of every group where others give other bits."""
+
+FEW_ROWS, MANY_ROWS = 1, 64
+"""Of a group of a single text, and of one of many."""
+
+ENOUGH_FOR_MANY = 24
+"""Texts for which one group of `MANY_ROWS` takes no longer than several of `USUAL_ROWS`."""
 
 NO_WORD = -1
 """The stop word of texts that don't stop early."""
 
 
-class _Loop(NamedTuple):
-    """What a turn changes.
+class _Texts(NamedTuple):
+    """What a word that is drawn changes.
 
     Args:
         words: int32, (rows, sequence_length). The context by position; what stands from `lengths` on means nothing.
         lengths: int32, (rows,). Words in the context, one at least.
-        positions: int32, (rows,). Where the word stands that is read next.
-        caches: What the model remembers of the words before it.
+        written: int32, (max_new_tokens, rows). The words drawn; padding after the end of a text.
         num_drawn: int32, (). Words drawn for each text.
-        texts: int32, (max_new_tokens, rows). The words drawn; padding after the end of a text.
         has_ended: bool, (rows,).
     """
 
     words: Any
     lengths: Any
-    positions: Any
-    caches: Any
+    written: Any
     num_drawn: Any
-    texts: Any
     has_ended: Any
+
+
+def choose_rows(model: MiniGPT, num_texts: int) -> int:
+    """Return the rows of the group that is written first, of so many texts that are left."""
+    rows = USUAL_ROWS
+    if num_texts <= FEW_ROWS:
+        rows = FEW_ROWS
+    elif num_texts >= ENOUGH_FOR_MANY:
+        rows = MANY_ROWS
+    return rows if rows == USUAL_ROWS or have_equal_bits(model, rows) else USUAL_ROWS
+
+
+@functools.lru_cache(maxsize=4)
+def have_equal_bits(model: MiniGPT, rows: int) -> bool:
+    """Try whether a group of so many rows gives each of them the bits that a group of `USUAL_ROWS` gives it."""
+    num_texts, num_words = max(rows, USUAL_ROWS), min(3, model.sequence_length)
+    rng = np.random.default_rng(0)
+    words = rng.integers(model.vocabulary_size, size=(num_texts, num_words), dtype=np.int32)
+
+    def read(group: int) -> np.ndarray:
+        logits_of = _compile_reading(model, group)
+        return np.concatenate(
+            [logits_of(words[first : first + group]) for first in range(0, num_texts, group)]
+        )
+
+    return np.array_equal(read(rows), read(USUAL_ROWS))
+
+
+def _compile_reading(model: MiniGPT, rows: int) -> Callable[[np.ndarray], Any]:
+    """Compile a function from words, int32, (rows, length), to logits after the last, (rows, num_columns)."""
+    import tensorflow as tf
+
+    @tf.function(autograph=False)
+    def read(words: tf.Tensor) -> tf.Tensor:
+        caches = model.make_caches(rows)
+        for place, word_ids in enumerate(tf.unstack(words, axis=1)):
+            states, caches = model.step(word_ids, caches, tf.fill((rows,), place))
+        return model.next_word_logits(states, model.arrange_output_layer())
+
+    return read  # type: ignore[no-any-return]
 
 
 def write_group(
@@ -51,8 +96,9 @@ def write_group(
     choice: Choice,
     stop_id: int | None,
     uniforms: np.ndarray,
+    rows: int = USUAL_ROWS,
 ) -> list[list[int]]:
-    """Continue up to `TEXTS_AT_ONCE` prompts.
+    """Continue up to `rows` prompts.
 
     Args:
         model: The model, in float32.
@@ -60,57 +106,53 @@ def write_group(
         choice: How words are chosen.
         stop_id: A text ends early after this word; null means never.
         uniforms: float32, (num_prompts, max_new_tokens): the number of each draw, from 0 to below 1.
+        rows: Of the group; empty ones where there are fewer prompts.
 
     Returns:
         The ids of the new words of each text, `max_new_tokens`, or fewer where the last is `stop_id`.
     """
     num_texts, max_new_tokens = uniforms.shape
-    words = np.full((TEXTS_AT_ONCE, model.sequence_length), PADDING_ID, dtype=np.int32)
-    lengths = np.ones(TEXTS_AT_ONCE, dtype=np.int32)
+    words = np.full((rows, model.sequence_length), PADDING_ID, dtype=np.int32)
+    lengths = np.ones(rows, dtype=np.int32)
     for row, prompt in enumerate(prompts):
         newest = prompt[-model.sequence_length :]
         words[row, : len(newest)] = newest
         lengths[row] = len(newest)
-    numbers = np.zeros((max_new_tokens, TEXTS_AT_ONCE), dtype=np.float32)
+    numbers = np.zeros((max_new_tokens, rows), dtype=np.float32)
     numbers[:, :num_texts] = uniforms.T
-    is_empty = np.arange(TEXTS_AT_ONCE) >= num_texts  # (rows,)
-    write = compile_loop(model)
+    is_empty = np.arange(rows) >= num_texts  # (rows,)
+    write = compile_loop(model, rows)
     texts = write(words, lengths, is_empty, numbers, NO_WORD if stop_id is None else stop_id, choice).numpy()
     return [text[text != PADDING_ID].tolist() for text in texts.T[:num_texts]]
 
 
-@functools.lru_cache(maxsize=2)
-def compile_loop(model: MiniGPT) -> Callable[..., Any]:
-    """Compile the loop, once for each model; it reads the weights as they are when it is called.
+@functools.lru_cache(maxsize=6)
+def compile_loop(model: MiniGPT, rows: int) -> Callable[..., Any]:
+    """Compile the loop, once for each model and number of rows; it reads the weights as they are when it is called.
 
     Returns:
-        A function of `words`, `lengths` and `has_ended` as in `_Loop`, one float32 number for each draw,
+        A function of `words`, `lengths` and `has_ended` as in `_Texts`, one float32 number for each draw,
         (max_new_tokens, rows), the stop word, and the choice, that gives the texts, int32, (max_new_tokens, rows).
     """
     import tensorflow as tf
 
     context = model.sequence_length
-    rows = TEXTS_AT_ONCE
 
-    def read_on(loop: _Loop, is_read: tf.Tensor) -> _Loop:
-        return loop._replace(positions=tf.where(is_read, loop.positions, loop.positions + 1))
-
-    def append(loop: _Loop, drawn: tf.Tensor, stop_id: tf.Tensor) -> _Loop:
-        is_full = loop.lengths == context  # (rows,)
+    def append(texts: _Texts, drawn: tf.Tensor, stop_id: tf.Tensor) -> _Texts:
+        is_full = texts.lengths == context  # (rows,)
         kept = context // 2 - 1  # with the drawn word the newest half
-        newest = loop.words[:, context - kept :]  # (rows, kept)
-        begun = tf.concat([newest, loop.words[:, kept:]], axis=1)  # (rows, context)
-        words = tf.where(is_full[:, None], begun, loop.words)  # (rows, context)
-        lengths = tf.where(is_full, kept, loop.lengths)  # (rows,)
+        newest = texts.words[:, context - kept :]  # (rows, kept)
+        begun = tf.concat([newest, texts.words[:, kept:]], axis=1)  # (rows, context)
+        words = tf.where(is_full[:, None], begun, texts.words)  # (rows, context)
+        lengths = tf.where(is_full, kept, texts.lengths)  # (rows,)
         words = tf.where(tf.range(context) == lengths[:, None], drawn[:, None], words)  # (rows, context)
-        written = tf.where(loop.has_ended, PADDING_ID, drawn)  # (rows,)
-        return loop._replace(
+        written = tf.where(texts.has_ended, PADDING_ID, drawn)  # (rows,)
+        return _Texts(
             words=words,
             lengths=lengths + 1,
-            positions=tf.where(is_full, 0, lengths),
-            num_drawn=loop.num_drawn + 1,
-            texts=tf.tensor_scatter_nd_update(loop.texts, [[loop.num_drawn]], written[None]),
-            has_ended=loop.has_ended | (drawn == stop_id),
+            written=tf.tensor_scatter_nd_update(texts.written, [[texts.num_drawn]], written[None]),
+            num_drawn=texts.num_drawn + 1,
+            has_ended=texts.has_ended | (drawn == stop_id),
         )
 
     @tf.function(
@@ -132,33 +174,47 @@ def compile_loop(model: MiniGPT) -> Callable[..., Any]:
         stop_id: tf.Tensor,
         choice: Choice,
     ) -> tf.Tensor:
-        def goes_on(loop: _Loop) -> tf.Tensor:
-            return (loop.num_drawn < tf.shape(uniforms)[0]) & ~tf.reduce_all(loop.has_ended)
+        output_weights = model.arrange_output_layer()
 
-        def turn(loop: _Loop) -> tuple[_Loop]:
-            word_ids = tf.gather(loop.words, loop.positions, batch_dims=1)  # (rows,)
-            states, caches = model.step(word_ids, loop.caches, loop.positions)  # (rows, embed_dim)
-            loop = loop._replace(caches=caches)
-            is_read = loop.positions == loop.lengths - 1  # (rows,)
+        def read(texts: _Texts, caches: Any, positions: tf.Tensor) -> tuple[tf.Tensor, Any]:
+            word_ids = tf.gather(texts.words, positions, batch_dims=1)  # (rows,)
+            return model.step(word_ids, caches, positions)  # (rows, embed_dim)
 
-            def draw() -> _Loop:
-                logits = model.next_word_logits(states)  # (rows, vocabulary_size)
-                return append(loop, draw_words(logits, uniforms[loop.num_drawn], choice), stop_id)
+        def read_up_to_the_last(texts: _Texts, caches: Any, positions: tf.Tensor) -> Any:
+            """Read what is new in a text but for its last word: nothing, where one word was drawn."""
+            last = texts.lengths - 1  # (rows,)
 
-            # Texts that are read wait for the others, as the output layer, which costs most, does not pay for one.
-            # They read their last word again, which changes nothing.
-            return (tf.cond(tf.reduce_all(is_read | loop.has_ended), draw, lambda: read_on(loop, is_read)),)
+            def is_behind(positions: tf.Tensor, _: Any) -> tf.Tensor:
+                return tf.reduce_any((positions < last) & ~texts.has_ended)
 
-        start = _Loop(
-            words=words,
-            lengths=lengths,
-            positions=tf.zeros_like(lengths),
-            caches=model.make_caches(rows),
-            num_drawn=tf.constant(0),
-            texts=tf.fill(tf.shape(uniforms), PADDING_ID),
-            has_ended=has_ended,
+            def read_one(positions: tf.Tensor, caches: Any) -> tuple[tf.Tensor, Any]:
+                _, caches = read(texts, caches, positions)
+                # Those that are there read their last word again, which changes nothing.
+                return tf.minimum(positions + 1, last), caches
+
+            positions, caches = tf.while_loop(is_behind, read_one, (positions, caches), parallel_iterations=1)
+            return caches
+
+        def goes_on(texts: _Texts, *_: Any) -> tf.Tensor:
+            return (texts.num_drawn < tf.shape(uniforms)[0]) & ~tf.reduce_all(texts.has_ended)
+
+        def turn(texts: _Texts, positions: tf.Tensor, caches: Any) -> tuple[_Texts, tf.Tensor, Any]:
+            caches = read_up_to_the_last(texts, caches, positions)
+            states, caches = read(texts, caches, texts.lengths - 1)  # (rows, embed_dim)
+            logits = model.next_word_logits(states, output_weights)  # (rows, num_columns)
+            drawn = tf.ensure_shape(draw_words(logits, uniforms[texts.num_drawn], choice), (rows,))
+            longer = append(texts, drawn, stop_id)
+            # A text that has begun again is read from its first word on.
+            positions = tf.where(longer.lengths > texts.lengths, texts.lengths, 0)  # (rows,)
+            return longer, positions, caches
+
+        texts = _Texts(words, lengths, tf.fill(tf.shape(uniforms), PADDING_ID), tf.constant(0), has_ended)
+        texts, *_ = tf.while_loop(
+            goes_on,
+            turn,
+            (texts, tf.zeros_like(lengths), model.make_caches(rows)),
+            parallel_iterations=1,
         )
-        (end,) = tf.while_loop(goes_on, turn, (start,))
-        return end.texts
+        return texts.written
 
     return write  # type: ignore[no-any-return]

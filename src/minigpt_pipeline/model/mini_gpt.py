@@ -3,14 +3,16 @@
 from typing import Any, Self
 
 import keras
-from keras import ops
+import numpy as np
 
 from minigpt_pipeline.model.adaptive_softmax import AdaptiveSoftmax
 from minigpt_pipeline.model.causal_self_attention import Cache
 from minigpt_pipeline.model.full_softmax import FullSoftmax
+from minigpt_pipeline.model.sampling import BLOCK_WORDS
 from minigpt_pipeline.model.token_and_position_embedding import TokenAndPositionEmbedding
 from minigpt_pipeline.model.transformer_block import TransformerBlock
 from minigpt_pipeline.parameters import ModelParameters
+from minigpt_pipeline.text.vocabulary import PADDING_ID, UNKNOWN_ID
 
 
 @keras.saving.register_keras_serializable(package="minigpt_pipeline")
@@ -123,23 +125,30 @@ class MiniGPT(keras.Model):
             states = block(states, training=training)
         return states
 
-    def next_word_logits(self, states: Any) -> Any:
-        """Spend the output layer on chosen positions.
+    def arrange_output_layer(self) -> Any:
+        """Lay the weights of the output layer out for `next_word_logits`: once before many words are written."""
+        is_excluded = np.isin(np.arange(self.vocabulary_size), [PADDING_ID, UNKNOWN_ID])
+        return self.output_layer.arrange_for_rows(is_excluded, BLOCK_WORDS)
+
+    def next_word_logits(self, states: Any, arranged: Any) -> Any:
+        """Spend the output layer on the words that are written next.
 
         Args:
             states: Compute dtype, `(num_rows, embed_dim)`.
+            arranged: What `arrange_output_layer` has returned.
 
         Returns:
-            float32, `(num_rows, vocabulary_size)`: logits of the word after each.
+            float32, `(num_rows, num_columns)`: logits of the word after each. Padding and `[UNK]`, which are never
+            written, and the columns from `vocabulary_size` on have -inf.
         """
-        return ops.cast(self.output_layer(states), "float32")  # (num_rows, vocabulary_size)
+        return self.output_layer.score_rows(states, arranged)
 
     def step(self, token_ids: Any, caches: list[Cache], positions: Any) -> tuple[Any, list[Cache]]:
         """Read the next word of each text, with what is remembered of the words before it.
 
         Args:
             token_ids: int32, `(batch_size,)`.
-            caches: What `make_caches` or the step before returned.
+            caches: What `make_caches` or the step before returned; they are spent, and must not be used again.
             positions: int32, `(batch_size,)`: where the word stands. Nothing later is looked at.
 
         Returns:

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from minigpt_pipeline.model import few_rows
 from minigpt_pipeline.model.causal_self_attention import Cache, CausalSelfAttention
 
 LAYER_NORMALIZATION_EPSILON = 1e-6  # of the published example
@@ -69,20 +70,18 @@ class TransformerBlock(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Gather, then work on each position alone."""
-        return self._work(inputs, self.attention(inputs, training=training), training)
+        gathered = self.attention_dropout(self.attention(inputs, training=training), training=training)
+        gathered = self.attention_norm(inputs + gathered)  # (batch_size, length, embed_dim)
+        worked = self.contraction(self.expansion(gathered))  # through (batch_size, length, feed_forward_dim)
+        worked = self.feed_forward_dropout(worked, training=training)
+        return self.feed_forward_norm(gathered + worked)
 
     def step(self, inputs: Any, cache: Cache, positions: Any) -> tuple[Any, Cache]:
         """Do the same for the next word of each text; see `CausalSelfAttention.step`."""
         gathered, cache = self.attention.step(inputs, cache, positions)  # (batch_size, 1, embed_dim)
-        return self._work(inputs, gathered), cache
-
-    def _work(self, inputs: Any, gathered: Any, training: bool = False) -> Any:
-        """Work on each position alone; every line keeps `(batch_size, length, embed_dim)`."""
-        gathered = self.attention_dropout(gathered, training=training)
-        gathered = self.attention_norm(inputs + gathered)
-        worked = self.contraction(self.expansion(gathered))  # through (batch_size, length, feed_forward_dim)
-        worked = self.feed_forward_dropout(worked, training=training)
-        return self.feed_forward_norm(gathered + worked)
+        gathered = few_rows.normalize(self.attention_norm, inputs + gathered)
+        worked = few_rows.project(self.contraction, few_rows.project(self.expansion, gathered))
+        return few_rows.normalize(self.feed_forward_norm, gathered + worked), cache
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape of the inputs."""
