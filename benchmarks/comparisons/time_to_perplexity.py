@@ -153,6 +153,8 @@ class ClockedLog:
         report: Shows progress.
     """
 
+    name = "benchmark"
+
     def __init__(self, target: float, report: Any) -> None:
         self.target = target
         self.report = report
@@ -164,7 +166,7 @@ class ClockedLog:
         self.started = time.perf_counter()
         self.seconds = 0.0
 
-    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+    def log(self, step: int, metrics: dict[str, float]) -> None:
         """Look at the validation perplexity.
 
         Raises:
@@ -180,8 +182,17 @@ class ClockedLog:
         if self.best <= self.target:
             raise TargetReachedError
 
-    def log_samples(self, samples: Sequence[Mapping[str, Any]]) -> None:
+    def log_samples(self, samples: Sequence[dict[str, Any]]) -> None:
         """Let texts go by."""
+
+    def take_over(
+        self,
+        former: str,
+        measurements: Sequence[tuple[int, dict[str, float]]],
+        samples: Sequence[dict[str, Any]],
+    ) -> None:
+        """Refuse: a training that goes on from a checkpoint has no time of its own."""
+        raise RuntimeError(f"The training goes on where {former} was killed, and would be timed too short")
 
 
 def plan(options: Options) -> Plan:

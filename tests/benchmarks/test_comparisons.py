@@ -1,3 +1,4 @@
+import string
 import subprocess
 import sys
 import time
@@ -6,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from benchmarks.comparisons import (
@@ -17,13 +19,16 @@ from benchmarks.comparisons import (
     time_to_perplexity,
     training,
 )
-from benchmarks.corpus import draw_sequences, find_data
+from benchmarks.corpus import VOCABULARY_FILE, draw_sequences, find_data
 from benchmarks.harness import PROJECT
 from benchmarks.options import Options
 from benchmarks.reference import mini_gpt
 from benchmarks.worker import MissingError
+from minigpt_pipeline.datasets import ArrowTableDataset, VocabularyDataset
 from minigpt_pipeline.datasets.reviews_archive_dataset import stream_members
+from minigpt_pipeline.model.training_log import TrainingLog
 from minigpt_pipeline.text.imdb import parse_reviews
+from minigpt_pipeline.text.vocabulary import Vocabulary
 
 TINY = {
     "model": {"sequence_length": 8, "embed_dim": 8, "head_dim": 4, "feed_forward_dim": 8},
@@ -189,13 +194,38 @@ def test_texts_of_another_length_are_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_training_that_is_good_enough_ends() -> None:
-    log = time_to_perplexity.ClockedLog(100.0, print)
+    log: TrainingLog = time_to_perplexity.ClockedLog(100.0, print)
     log.log(1, {"train/loss": 1.0})
     log.log(2, {"val/perplexity": 101.0})
 
     with pytest.raises(time_to_perplexity.TargetReachedError):
         log.log(3, {"val/perplexity": 99.0})
+    assert isinstance(log, time_to_perplexity.ClockedLog)
     assert log.best == 99.0
+
+
+def save_reviews(folder: Path) -> Path:
+    """Save what vectorization leaves: a vocabulary of 28 words, and reviews of ten."""
+    (folder / "04_feature").mkdir(parents=True)
+    (folder / "05_model_input").mkdir()
+    vocabulary = Vocabulary(("", "[UNK]", *string.ascii_lowercase))
+    VocabularyDataset(filepath=str(folder / VOCABULARY_FILE)).save(vocabulary)
+    rng = np.random.default_rng(1)
+    for part in ("train", "validation"):
+        token_ids = list(rng.integers(2, 28, size=(40, 10), dtype=np.int32))
+        table = pa.table({"review_id": [f"{part}_{number}" for number in range(40)], "token_ids": token_ids})
+        ArrowTableDataset(filepath=str(folder / f"05_model_input/{part}_token_ids.parquet")).save(table)
+    return folder
+
+
+def test_the_project_is_timed_until_it_is_good_enough(tmp_path: Path) -> None:
+    data, copy = save_reviews(tmp_path / "data"), tmp_path / "project"
+    worker = time_to_perplexity.ProjectTraining(str(data), str(copy), None, 30.0, "test", TINY)
+
+    measured = worker.measure()
+
+    assert measured["seconds"] > 0
+    assert 20 < measured["perplexity"] <= 30.0
 
 
 def test_an_epoch_of_the_reference_is_timed_by_its_median_step(monkeypatch: pytest.MonkeyPatch) -> None:
