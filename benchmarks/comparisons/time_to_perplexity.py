@@ -34,7 +34,17 @@ QUICK_REVIEWS = 512
 EVALUATION_BATCH = 64
 
 OUR_VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "ours, base": ("base", {}),
+    "ours, adaptive softmax, bfloat16": (
+        "base",
+        {
+            "precision": "mixed_bfloat16",
+            "model": {"output_layer": "adaptive"},
+            "training": {
+                "epochs": 4,
+                "optimizer": {"learning_rate": 0.002, "warmup_steps": 100, "decay": "cosine"},
+            },
+        },
+    ),
 }
 """Environment, and what stands after `--params`; a new option is a line here."""
 
