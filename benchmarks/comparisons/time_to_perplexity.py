@@ -195,14 +195,9 @@ class ClockedLog:
     def log_samples(self, samples: Sequence[dict[str, Any]]) -> None:
         """Let texts go by."""
 
-    def take_over(
-        self,
-        former: str,
-        measurements: Sequence[tuple[int, dict[str, float]]],
-        samples: Sequence[dict[str, Any]],
-    ) -> None:
+    def take_over(self, *_: Any, **__: Any) -> None:
         """Refuse: a training that goes on from a checkpoint has no time of its own."""
-        raise RuntimeError(f"The training goes on where {former} was killed, and would be timed too short")
+        raise RuntimeError("The training goes on from a checkpoint, and would be timed too short")
 
 
 def plan(options: Options) -> Plan:
