@@ -20,7 +20,7 @@ from benchmarks.harness import BenchmarkError, Variant, measure
 from benchmarks.machine import describe_machine, describe_versions, fingerprint
 from benchmarks.options import Options
 from benchmarks.reference import example_sizes
-from benchmarks.results import MEMORY_COLUMNS, PEAK_MEMORY, Column, Plan, write_json
+from benchmarks.results import PEAK_MEMORY, Column, Plan, write_json
 from benchmarks.worker import Worker
 
 WORKERS = "benchmarks.comparisons.time_to_perplexity"
@@ -52,7 +52,6 @@ COLUMNS = (
     Column("seconds", ("medians", "seconds")),
     Column("seconds, ratio", ("ratios", "seconds"), "{:.3f} ×"),
     Column("perplexity", ("medians", "perplexity"), "{:.1f}"),
-    *MEMORY_COLUMNS,
 )
 
 
