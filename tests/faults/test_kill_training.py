@@ -29,6 +29,8 @@ LANDMARK = re.compile(
 )
 # Where a phase begins.
 PHASES = {"data": "", "tracing": "Computing on", "training": "validation loss", "end": "Training ended by"}
+# With a checkpoint every third step and 60 steps, one more comes after it, and none after step 57.
+BEFORE_LAST_CHECKPOINT = "step 56: validation loss"
 CHECKPOINTS = "data/test/06_models/checkpoints"
 FILES_AT_MOST = 3  # two are kept, and one may have been half written
 
@@ -109,7 +111,8 @@ class Uninterrupted:
         bounds = dict(
             zip(PHASES, zip(begins, [*begins[1:], self.landmarks[-1][0]], strict=True), strict=True)
         )
-        first, last = bounds["training" if phase == "checkpoint" else phase]
+        bounds["checkpoint"] = (self._begin(PHASES["training"]), self._begin(BEFORE_LAST_CHECKPOINT))
+        first, last = bounds[phase]
         seconds = draw.uniform(first + begin * (last - first), first + end * (last - first))
         following = next(
             place for place, (said_at, _) in enumerate(self.landmarks) if place and said_at >= seconds
@@ -186,7 +189,7 @@ def test_a_run_killed_in_training_and_again_in_a_checkpoint_goes_on(
     draw = random.Random(SEED)
     moments = [
         uninterrupted.draw_moment(draw, "training", 0.2, 0.5),
-        uninterrupted.draw_moment(draw, "checkpoint", 0.6, 0.8),
+        uninterrupted.draw_moment(draw, "checkpoint", 0.8, 1.0),  # after one that the second run wrote whole
     ]
     logger.warning("MINIGPT_FAULT_SEED=%d: %s", SEED, moments)
     project = make_project("killed_twice")
