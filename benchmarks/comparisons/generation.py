@@ -86,15 +86,17 @@ class ReferenceGeneration(GenerationWorker):
 
 
 class ProjectGeneration(GenerationWorker):
-    """The project's `generate`, with the parameters of its `generation` pipeline."""
+    """The project's `Writer`, with the parameters of its `generation` pipeline."""
 
     def __init__(self, new_tokens: int, seconds: float, streams: int, overrides: Mapping[str, Any]) -> None:
+        from minigpt_pipeline.model.generation import Writer
+
         super().__init__(new_tokens, seconds, streams)
         sampling = {"max_new_tokens": new_tokens, "top_k": example_sizes.TOP_K, "stop_token": None}
         catalog = project.open_catalog(
             project.EXAMPLE, dict(overrides) | {"generation": {"sampling": sampling}}
         )
-        self.model = project.make_model(catalog, example_sizes.VOCABULARY_SIZE)
+        self.writer = Writer(project.make_model(catalog, example_sizes.VOCABULARY_SIZE))
         self.sampling = catalog.load("params:generation").sampling
         self.info = {
             "model": catalog.load("params:model").model_dump(),
@@ -105,9 +107,7 @@ class ProjectGeneration(GenerationWorker):
 
     def write_texts(self) -> list[list[int]]:
         """Write all texts side by side."""
-        from minigpt_pipeline.model.generation import generate
-
-        return generate(self.model, self.prompts, self.sampling, None, range(len(self.prompts)))
+        return self.writer.generate(self.prompts, self.sampling, None, range(len(self.prompts)))
 
 
 def plan(options: Options) -> Plan:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from minigpt_pipeline.model.generation import generate, generate_texts, make_sample_rows, write_samples
+from minigpt_pipeline.model.generation import Writer, generate_texts, make_sample_rows, write_samples
 from minigpt_pipeline.model.generation_loop import compile_loop
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.sampling import Choice, draw_words
@@ -23,10 +23,13 @@ def sampling(**settings: Any) -> SamplingParameters:
 
 
 CHOICE_SPEC = Choice(tf.TensorSpec(()), tf.TensorSpec((), tf.int32), tf.TensorSpec(()))
-Writer = Callable[..., list[int]]
 
 
-def write_uncached(model: MiniGPT) -> Writer:
+def generate(model: MiniGPT, *arguments: Any, **named: Any) -> list[list[int]]:
+    return Writer(model).generate(*arguments, **named)
+
+
+def write_uncached(model: MiniGPT) -> Callable[..., list[int]]:
     """The whole model on the whole context for each word, always anew."""
 
     @tf.function(input_signature=[tf.TensorSpec((1, None), tf.int32), tf.TensorSpec((1,)), CHOICE_SPEC])
@@ -228,14 +231,19 @@ def test_generate_refuses(model: MiniGPT, prompts: list[list[int]], seeds: list[
 
 
 @pytest.fixture
+def writer(model: MiniGPT) -> Writer:
+    return Writer(model)
+
+
+@pytest.fixture
 def trained_model(model: MiniGPT, letters: Vocabulary) -> TrainedModel:
     return TrainedModel.from_model(model, letters, {"epochs": 3})
 
 
-def test_generate_texts_begin_with_the_prompt_as_it_was_given(trained_model: TrainedModel) -> None:
+def test_generate_texts_begin_with_the_prompt_as_it_was_given(writer: Writer, letters: Vocabulary) -> None:
     prompts = ["A b", "never-seen c"]
 
-    texts = generate_texts(trained_model, prompts, sampling(max_new_tokens=4), seeds=[0, 1])
+    texts = generate_texts(writer, letters, prompts, sampling(max_new_tokens=4), seeds=[0, 1])
 
     for prompt, text in zip(prompts, texts, strict=True):
         assert text.startswith(prompt + " ")
@@ -244,21 +252,21 @@ def test_generate_texts_begin_with_the_prompt_as_it_was_given(trained_model: Tra
 
 
 def test_generate_texts_reads_words_that_it_does_not_know_as_unknown(
-    trained_model: TrainedModel, model: MiniGPT, letters: Vocabulary
+    writer: Writer, model: MiniGPT, letters: Vocabulary
 ) -> None:
-    (text,) = generate_texts(trained_model, ["Zebra a"], sampling(temperature=0.0), seeds=[0])
+    (text,) = generate_texts(writer, letters, ["Zebra a"], sampling(temperature=0.0), seeds=[0])
 
     assert text.split()[2:] == letters.decode(write_uncached(model)([1, 2], sampling(temperature=0.0)))
 
 
-def test_generate_texts_refuses_a_prompt_without_a_word(trained_model: TrainedModel) -> None:
+def test_generate_texts_refuses_a_prompt_without_a_word(writer: Writer, letters: Vocabulary) -> None:
     with pytest.raises(ValueError, match="'<br />' has no word"):
-        generate_texts(trained_model, ["a", "<br />"], sampling(), seeds=[0, 0])
+        generate_texts(writer, letters, ["a", "<br />"], sampling(), seeds=[0, 0])
 
 
-def test_generate_texts_refuses_a_stop_token_that_is_no_word(trained_model: TrainedModel) -> None:
+def test_generate_texts_refuses_a_stop_token_that_is_no_word(writer: Writer, letters: Vocabulary) -> None:
     with pytest.raises(ValueError, match="stop_token='fin' is not one of the 28 words"):
-        generate_texts(trained_model, ["a"], sampling(stop_token="fin"), seeds=[0])
+        generate_texts(writer, letters, ["a"], sampling(stop_token="fin"), seeds=[0])
 
 
 def test_write_samples_has_a_row_for_each_prompt_and_seed(trained_model: TrainedModel) -> None:

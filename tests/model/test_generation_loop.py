@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from benchmarks.machine import describe_machine
+from minigpt_pipeline.model.few_rows import Scores
 from minigpt_pipeline.model.generation_loop import (
     FEW_ROWS,
     MANY_ROWS,
@@ -15,6 +16,7 @@ from minigpt_pipeline.model.generation_loop import (
     choose_rows,
     compile_loop,
     have_equal_bits,
+    list_cache_lengths,
     write_group,
 )
 from minigpt_pipeline.model.mini_gpt import MiniGPT
@@ -22,7 +24,7 @@ from minigpt_pipeline.model.sampling import Choice
 
 GREEDY = Choice(np.float32(1), np.int32(1), np.float32(np.inf))
 SMALL = {"vocabulary_size": 28}
-ADAPTIVE = {"output_layer": "adaptive", "num_frequent_words": 2000, "rare_word_dim": 64}
+ADAPTIVE = {"output_layer": "adaptive", "num_frequent_words": 2000, "rare_word_dim": 32}
 PUBLISHED_EXAMPLE = {
     "vocabulary_size": 20_000,
     "sequence_length": 80,
@@ -30,6 +32,12 @@ PUBLISHED_EXAMPLE = {
     "head_dim": 256,
     "feed_forward_dim": 256,
 }
+
+
+def write(
+    model: MiniGPT, prompts: list[list[int]], choice: Choice, uniforms: np.ndarray, rows: int = USUAL_ROWS
+) -> list[list[int]]:
+    return write_group(model, model.arrange_output_layer(), prompts, choice, None, uniforms, rows)
 
 
 @pytest.mark.parametrize("sizes", [SMALL, PUBLISHED_EXAMPLE, PUBLISHED_EXAMPLE | ADAPTIVE])
@@ -44,11 +52,11 @@ def test_the_kernels_give_every_row_the_same_bits_beside_any_others(
     @tf.function
     def read(words: tf.Tensor, positions: tf.Tensor, caches: list) -> tuple:
         states, caches = model.step(words, caches, positions)
-        return model.next_word_logits(states, arranged), caches
+        return model.score_next_words(states, arranged).join_parts(), caches
 
     logits = []
     for row in range(USUAL_ROWS):
-        caches = model.make_caches(USUAL_ROWS)
+        caches = model.make_caches(USUAL_ROWS, model.sequence_length)
         for place, word in enumerate(text):
             words = np.where(np.arange(USUAL_ROWS) == row, word, np.roll(others[place], row))
             positions = np.where(np.arange(USUAL_ROWS) == row, place, (place + row) % 3)
@@ -72,21 +80,65 @@ def test_groups_of_any_size_have_equal_bits_here(
 
 
 def test_have_equal_bits_sees_the_last_bit(model: MiniGPT, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = model.next_word_logits
+    plain = model.score_next_words
 
-    def otherwise_with_many_rows(states: tf.Tensor, arranged: tf.Tensor) -> tf.Tensor:
-        logits = plain(states, arranged)
+    def otherwise_with_many_rows(states: tf.Tensor, arranged: tf.Tensor) -> Scores:
+        scores = plain(states, arranged)
+        logits = scores.parts[0]
         if logits.shape[0] != MANY_ROWS:
-            return logits
+            return scores
         is_changed = np.zeros(logits.shape, dtype=bool)
-        is_changed[-1, 20] = True
-        return tf.where(is_changed, tf.math.nextafter(logits, 1e9), logits)
+        is_changed[-1, 0, 20] = True
+        return scores._replace(parts=(tf.where(is_changed, tf.math.nextafter(logits, 1e9), logits),))
 
-    monkeypatch.setattr(model, "next_word_logits", otherwise_with_many_rows)
+    monkeypatch.setattr(model, "score_next_words", otherwise_with_many_rows)
 
     assert have_equal_bits(model, FEW_ROWS)
     assert not have_equal_bits(model, MANY_ROWS)
     assert [choose_rows(model, num_texts) for num_texts in (1, 2, 23, 24, 70)] == [1, 8, 8, 8, 8]
+
+
+def test_have_equal_bits_sees_what_the_room_in_the_caches_changes(
+    make_model: Callable[..., MiniGPT], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(sequence_length=40)
+    plain = model.extend_caches
+
+    def otherwise_with_a_whole_context(caches: list, length: int) -> list:
+        (keys, values), *others = plain(caches, length)
+        changed = values * (1 + 1e-6) if length == model.sequence_length else values
+        return [(keys, changed), *others]
+
+    monkeypatch.setattr(model, "extend_caches", otherwise_with_a_whole_context)
+
+    assert have_equal_bits(model, FEW_ROWS)
+    assert not have_equal_bits(model, MANY_ROWS)
+
+
+@pytest.mark.parametrize(
+    ("context", "lengths"),
+    [(5, [5]), (16, [16]), (80, [16, 32, 48, 64, 80]), (81, [32, 64, 81]), (512, [112, 224, 336, 448, 512])],
+)
+def test_list_cache_lengths_takes_few_steps_of_whole_registers(context: int, lengths: list[int]) -> None:
+    assert list_cache_lengths(context, MANY_ROWS) == lengths
+    assert list_cache_lengths(context, USUAL_ROWS) == [context]
+
+
+def test_texts_are_the_same_where_caches_grow(make_model: Callable[..., MiniGPT]) -> None:
+    """Prompts of every length up to the context, and texts that begin again in it."""
+    model = make_model(sequence_length=40)
+    assert list_cache_lengths(40, MANY_ROWS) == [16, 32, 40]
+    rng = np.random.default_rng(4)
+    for longest in (3, 20, 40):
+        prompts = [rng.integers(2, 28, size=rng.integers(1, longest + 1)).tolist() for _ in range(MANY_ROWS)]
+        uniforms = rng.random((MANY_ROWS, 60), dtype="float32")
+        choice = Choice(np.float32(1), np.int32(5), np.float32(np.inf))
+
+        together = write(model, prompts, choice, uniforms, MANY_ROWS)
+
+        for first in range(0, MANY_ROWS, USUAL_ROWS):
+            some = slice(first, first + USUAL_ROWS)
+            assert write(model, prompts[some], choice, uniforms[some]) == together[some]
 
 
 def test_choose_rows_takes_small_groups_for_few_texts_and_large_ones_for_many(model: MiniGPT) -> None:
@@ -97,12 +149,12 @@ def test_choose_rows_takes_small_groups_for_few_texts_and_large_ones_for_many(mo
 def test_write_group_takes_any_number_of_rows_up_to_a_whole_group(model: MiniGPT, rows: int) -> None:
     uniforms = np.zeros((rows, 3), dtype="float32")
 
-    whole = write_group(model, [[2], [3], [4, 5], [6]] * (rows // 4), GREEDY, None, uniforms, rows)
+    whole = write(model, [[2], [3], [4, 5], [6]] * (rows // 4), GREEDY, uniforms, rows)
 
     assert len(whole) == rows
     for count in (1, 3):
         prompts = [[2], [3], [4, 5]][:count]
-        assert write_group(model, prompts, GREEDY, None, uniforms[:count], rows) == whole[:count]
+        assert write(model, prompts, GREEDY, uniforms[:count], rows) == whole[:count]
 
 
 def test_the_output_layer_is_spent_once_for_each_word_of_the_group(
@@ -110,16 +162,16 @@ def test_the_output_layer_is_spent_once_for_each_word_of_the_group(
 ) -> None:
     """Texts of different lengths wait for each other; they are not drawn one after another."""
     spent = tf.Variable(0)
-    plain = model.next_word_logits
+    plain = model.score_next_words
 
-    def counted(states: tf.Tensor, arranged: tf.Tensor) -> tf.Tensor:
+    def counted(states: tf.Tensor, arranged: tf.Tensor) -> Scores:
         spent.assign_add(1)
         return plain(states, arranged)
 
-    monkeypatch.setattr(model, "next_word_logits", counted)
+    monkeypatch.setattr(model, "score_next_words", counted)
     compile_loop.cache_clear()
 
-    write_group(model, [[2], [3] * 8, [4] * 5], GREEDY, None, np.zeros((3, 20), dtype="float32"))
+    write(model, [[2], [3] * 8, [4] * 5], GREEDY, np.zeros((3, 20), dtype="float32"))
 
     assert spent.numpy() == 20
 
@@ -136,6 +188,6 @@ def test_a_word_is_read_once_but_for_those_that_wait(model: MiniGPT, monkeypatch
     monkeypatch.setattr(model, "step", counted)
     compile_loop.cache_clear()
 
-    write_group(model, [[2], [3] * 6, [4] * 5], GREEDY, None, np.zeros((3, 2), dtype="float32"))
+    write(model, [[2], [3] * 6, [4] * 5], GREEDY, np.zeros((3, 2), dtype="float32"))
 
     assert steps.numpy() == 5 + 2

@@ -11,6 +11,7 @@ import pytest
 
 from minigpt_pipeline.model.mini_gpt import MiniGPT, create_model
 from minigpt_pipeline.parameters import ModelParameters
+from tests.model.drawing import list_by_word
 
 
 def test_logits_have_one_row_for_each_position(model: MiniGPT) -> None:
@@ -33,26 +34,24 @@ def test_hidden_states_and_output_layer_are_the_whole_model(model: MiniGPT, alph
         {"tied_embeddings": True},
     ],
 )
-def test_next_word_logits_give_the_probabilities_of_the_whole_model(
+def test_score_next_words_gives_the_probabilities_of_the_whole_model(
     make_model: Callable[..., MiniGPT], alphabets: np.ndarray, sizes: dict[str, Any]
 ) -> None:
     model = make_model(**sizes)
     states = model.hidden_states(alphabets[:, :8])[:, 2]
 
-    logits = np.array(model.next_word_logits(states, model.arrange_output_layer()))
+    logits = list_by_word(model.score_next_words(states, model.arrange_output_layer()), 28)
 
     expected = np.array(model(alphabets[:, :8]))[:, 2, 2:]
-    np.testing.assert_allclose(logits[:, 2:28] - logits[:, 2:3], expected - expected[:, :1], atol=1e-5)
+    np.testing.assert_allclose(logits[:, 2:] - logits[:, 2:3], expected - expected[:, :1], atol=1e-5)
     assert np.isneginf(logits[:, :2]).all()
-    assert np.isneginf(logits[:, 28:]).all()
-    assert logits.shape == (20, 64)
 
 
-def test_next_word_logits_are_float32_whatever_the_precision(model: MiniGPT, alphabets: np.ndarray) -> None:
+def test_score_next_words_gives_float32_whatever_the_precision(model: MiniGPT, alphabets: np.ndarray) -> None:
     copy = model.in_precision("mixed_bfloat16")
     states = copy.hidden_states(alphabets[:, :8])[:, 2]
 
-    assert copy.next_word_logits(states, copy.arrange_output_layer()).dtype == "float32"
+    assert copy.score_next_words(states, copy.arrange_output_layer()).join_parts().dtype == "float32"
 
 
 @pytest.mark.parametrize(
@@ -74,13 +73,13 @@ def test_step_gives_word_by_word_the_logits_of_the_whole_model(
     rng = np.random.default_rng(2)
     model.set_weights([rng.normal(size=weight.shape) / 2 for weight in model.get_weights()])
     token_ids = rng.integers(28, size=(3, model.sequence_length))
-    logits, caches = np.array(model(token_ids))[:, :, 2:], model.make_caches(3)
+    logits, caches = np.array(model(token_ids))[:, :, 2:], model.make_caches(3, model.sequence_length)
     arranged = model.arrange_output_layer()
 
     for place in range(model.sequence_length):
         states, caches = model.step(token_ids[:, place], caches, np.full(3, place))
 
-        next_logits = np.array(model.next_word_logits(states, arranged))[:, 2:28]
+        next_logits = list_by_word(model.score_next_words(states, arranged), 28)[:, 2:]
         np.testing.assert_allclose(next_logits, logits[:, place], rtol=1e-5, atol=1e-5)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from minigpt_pipeline.model.few_rows import BLOCK_WORDS, join_blocks, make_blocks
 from minigpt_pipeline.model.sampling import RANKED_WORDS, Choice, _weigh, draw_words, rank_words
 from minigpt_pipeline.parameters import SamplingParameters
 from tests.model.drawing import make_drawable
@@ -185,18 +186,35 @@ def test_draw_words_draws_the_same_beside_any_neighbours(settings: dict[str, Any
 def test_rank_words_orders_as_a_stable_sort_does(count: int, num_values: int) -> None:
     """Also with many equals, and with more words asked for than there are blocks."""
     rng = np.random.default_rng(7)
-    logits = np.array(make_drawable(rng.integers(num_values, size=(9, 3000)).astype("float32")))
+    scores = make_drawable(rng.integers(num_values, size=(9, 3000)).astype("float32"))
+    logits = scores.join_parts().numpy()
 
-    largest, words = rank_words(tf.constant(logits), tf.constant(count))
+    largest, words = rank_words(scores, tf.constant(count))
 
     expected = np.argsort(-logits, axis=1, kind="stable")[:, :count]
     np.testing.assert_array_equal(words, expected)
     np.testing.assert_array_equal(largest, np.take_along_axis(logits, expected, axis=1))
 
 
+@pytest.mark.parametrize("settings", [{"top_k": 3}, {"top_k": 28}, {"top_k": None}, {"top_p": 0.99}])
+def test_draw_words_names_the_letters_of_blocks_that_lie_apart(settings: dict[str, Any]) -> None:
+    """Ten letters are frequent, and the rest of their block holds nothing."""
+    logits = expect(b=0.3, g=0.4, q=0.2, z=0.1)[None]
+    parts = (
+        np.pad(part, ((0, 0), (0, BLOCK_WORDS - part.shape[1])), constant_values=-np.inf)
+        for part in np.split(logits, [12], axis=1)
+    )
+    frequent, rare = (make_blocks(tf.constant(np.repeat(part, 400, axis=0))) for part in parts)
+    scores = join_blocks(frequent, rare._replace(first_words=rare.first_words + 12))
+
+    drawn = draw_words(scores, np.linspace(0, NEARLY_ONE, 400, dtype="float32"), choice(**settings))
+
+    assert set("".join(LETTERS[drawn])) == (set("bgq") if settings.get("top_k") == 3 else set("bgqz"))
+
+
 def test_draw_words_computes_each_row_in_the_same_way_however_many_there_are() -> None:
     """Their weights have the same bits, or a number at the edge would draw another word."""
-    logits = np.array(make_drawable(np.random.default_rng(9).normal(size=(64, 5000)).astype("float32")))
+    logits = np.random.default_rng(9).normal(size=(64, 5000)).astype("float32")
 
     for columns in (16, 48, logits.shape[1]):
         some = logits[:, :columns]

@@ -8,7 +8,7 @@ from keras import ops
 
 from minigpt_pipeline.model.blocks import multiply
 from minigpt_pipeline.model.cross_entropy import cross_entropies, cross_entropy_sum
-from minigpt_pipeline.model.few_rows import arrange, log_sum_exp, score
+from minigpt_pipeline.model.few_rows import Scores, arrange, join_blocks, log_sum_exp, make_blocks, score
 
 
 @keras.saving.register_keras_serializable(package="minigpt_pipeline")
@@ -75,30 +75,32 @@ class AdaptiveSoftmax(keras.layers.Layer):
     def _project(self, states: Any) -> Any:
         return ops.matmul(states, ops.cast(self.projection, self.compute_dtype))  # (..., rare_word_dim)
 
-    def arrange_for_rows(self, is_excluded: Any, multiple: int) -> tuple[Any, Any]:
+    def arrange_for_rows(self, is_excluded: Any) -> tuple[Any, Any]:
         """Lay the weights out for few rows at a time; see `FullSoftmax.arrange_for_rows`.
 
         Returns:
-            `(embed_dim + 1, num_frequent_words + 1)` and `(rare_word_dim + 1, num_rare + added)`.
+            Frequent words, whose logits "a rare one" is taken from, `(embed_dim + 2, num_columns)`: the last row are
+            ones; and rare words, `(rare_word_dim + 1, num_columns)`.
         """
-        is_frequent_excluded = ops.append(is_excluded[: self.num_frequent_words], False)
-        is_rare_excluded = is_excluded[self.num_frequent_words :]
-        head_bias = ops.where(is_frequent_excluded, -math.inf, self.head_bias)  # (num_frequent_words + 1,)
-        rare_bias = ops.where(is_rare_excluded, -math.inf, self.rare_bias)  # (num_rare,)
+        num_frequent = self.num_frequent_words
+        kernel = self.head_kernel[:-1] - self.head_kernel[-1:]  # (num_frequent_words, embed_dim)
+        bias = self.head_bias[:-1] - self.head_bias[-1]  # (num_frequent_words,)
+        bias = ops.where(is_excluded[:num_frequent], -math.inf, bias)
+        rare_bias = ops.where(is_excluded[num_frequent:], -math.inf, self.rare_bias)  # (num_rare,)
+        head = arrange(ops.cast(kernel, self.compute_dtype), bias)  # (embed_dim + 1, num_columns)
         return (
-            arrange(ops.cast(self.head_kernel, self.compute_dtype), head_bias),
-            arrange(
-                ops.cast(self.rare_kernel, self.compute_dtype), rare_bias, -self.vocabulary_size % multiple
-            ),
+            ops.pad(head, ((0, 1), (0, 0)), constant_values=1),
+            arrange(ops.cast(self.rare_kernel, self.compute_dtype), rare_bias),
         )
 
-    def score_rows(self, states: Any, arranged: tuple[Any, Any]) -> Any:
-        """Return logits, float32, `(num_rows, num_columns)`, with what `arrange_for_rows` has returned."""
-        head = score(states, arranged[0])  # (num_rows, num_frequent_words + 1)
-        rare = score(self._project(states), arranged[1])  # (num_rows, num_rare + added)
-        # A shift of a whole row changes nothing, and that of the frequent words is the shorter one.
-        shifts = log_sum_exp(rare) - head[:, -1:]  # (num_rows, 1)
-        return ops.concatenate([head[:, :-1] + shifts, rare], axis=1)
+    def score_rows(self, states: Any, arranged: tuple[Any, Any]) -> Scores:
+        """Score every word for each state, `(num_rows, embed_dim)`, with what `arrange_for_rows` has returned."""
+        rare = make_blocks(score(self._project(states), arranged[1]), self.num_frequent_words)
+        # `ln p_head(word)` and `ln p_head(rare) + ln p_rare(word)`, both with `ln sum exp` of the rare ones added and
+        # "a rare one" taken away: a shift of a whole row changes nothing. It is the last term of the product.
+        shifts = ops.cast(log_sum_exp(rare), self.compute_dtype)  # (num_rows, 1)
+        frequent = score(states, arranged[0], shifts)  # (num_rows, num_columns)
+        return join_blocks(make_blocks(frequent), rare)
 
     def cross_entropy_sum(self, states: Any, labels: Any, is_counted: Any) -> Any:
         """Sum `-ln p(label)` over the rows that count; see `cross_entropy.cross_entropy_sum`."""

@@ -100,8 +100,10 @@ class CausalSelfAttention(keras.layers.Layer):
             `(batch_size, 1, embed_dim)`, and the cache with the word in it.
         """
         projected = few_rows.project(self.input_projection, inputs)  # (batch, 1, 3 * head * head_dim)
-        heads = ops.reshape(projected, (-1, 3, self.num_heads, 1, self.head_dim))
-        query, key, value = ops.unstack(heads, axis=1)  # each (batch, head, 1, head_dim)
+        query, key, value = (
+            ops.reshape(part, (-1, self.num_heads, 1, self.head_dim))
+            for part in ops.split(projected, 3, axis=-1)
+        )  # each (batch, head, 1, head_dim)
         keys, values = (
             _remember(memory, new, positions) for memory, new in zip(cache, (key, value), strict=True)
         )  # each (batch, head, context, head_dim)
@@ -113,6 +115,11 @@ class CausalSelfAttention(keras.layers.Layer):
         """Return the memory of `length` words of each text, with none in it yet."""
         shape = (batch_size, self.num_heads, length, self.head_dim)
         return make_writable(shape, self.compute_dtype), make_writable(shape, self.compute_dtype)
+
+    def extend_cache(self, cache: Cache, length: int) -> Cache:
+        """Return the memory with room for `length` words of each text; it is spent, and must not be used again."""
+        widths = ((0, 0), (0, 0), (0, length - cache[0].shape[2]), (0, 0))
+        return ops.pad(cache[0], widths), ops.pad(cache[1], widths)
 
     def _attend(self, query: Any, key: Any, value: Any, mask: Any, training: bool = False) -> Any:
         scores = ops.matmul(query, ops.swapaxes(key, -1, -2))  # (batch, head, query, key)

@@ -9,7 +9,7 @@ from keras import ops
 
 from minigpt_pipeline.model.blocks import multiply
 from minigpt_pipeline.model.cross_entropy import cross_entropies, cross_entropy_sum
-from minigpt_pipeline.model.few_rows import arrange, score
+from minigpt_pipeline.model.few_rows import Scores, arrange, make_blocks, score
 
 
 @keras.saving.register_keras_serializable(package="minigpt_pipeline")
@@ -58,22 +58,21 @@ class FullSoftmax(keras.layers.Layer):
         kernel = ops.cast(self.kernel, self.compute_dtype)
         return multiply(states, kernel, transpose_second=True) + ops.cast(self.bias, self.compute_dtype)
 
-    def arrange_for_rows(self, is_excluded: Any, multiple: int) -> Any:
+    def arrange_for_rows(self, is_excluded: Any) -> Any:
         """Lay the weights out for few rows at a time: once before many of them.
 
         Args:
             is_excluded: bool, `(vocabulary_size,)`: words that get a logit of -inf.
-            multiple: The number of columns becomes one of this, with -inf in what is added.
 
         Returns:
             `(embed_dim + 1, num_columns)`: see `few_rows.arrange`.
         """
         bias = ops.where(is_excluded, -math.inf, self.bias)  # (vocabulary_size,)
-        return arrange(ops.cast(self.kernel, self.compute_dtype), bias, -self.vocabulary_size % multiple)
+        return arrange(ops.cast(self.kernel, self.compute_dtype), bias)
 
-    def score_rows(self, states: Any, arranged: Any) -> Any:
-        """Return logits, float32, `(num_rows, num_columns)`, with what `arrange_for_rows` has returned."""
-        return score(states, arranged)
+    def score_rows(self, states: Any, arranged: Any) -> Scores:
+        """Score every word for each state, `(num_rows, embed_dim)`, with what `arrange_for_rows` has returned."""
+        return make_blocks(score(states, arranged))
 
     def cross_entropy_sum(self, states: Any, labels: Any, is_counted: Any) -> Any:
         """Sum `-ln p(label)` over the rows that count; see `cross_entropy.cross_entropy_sum`."""

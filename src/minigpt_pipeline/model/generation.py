@@ -14,43 +14,57 @@ from minigpt_pipeline.text.standardization import to_words
 from minigpt_pipeline.text.vocabulary import UNKNOWN_ID, Vocabulary
 
 
-def generate(
-    model: MiniGPT,
-    prompts: Sequence[Sequence[int]],
-    sampling: SamplingParameters,
-    stop_id: int | None,
-    seeds: Sequence[int],
-) -> list[list[int]]:
-    """Continue each prompt. A text depends on its own prompt and seed alone.
-
-    When the context is full, the newest `sequence_length // 2` words are read again, and the text goes on from there.
+class Writer:
+    """A model whose weights don't change any more, ready to write; getting ready takes as long as a few words.
 
     Args:
         model: The model, in float32.
-        prompts: Word ids of each prompt, one at least. Of a prompt longer than the context the newest words are read.
-        sampling: Temperature, top-k, top-p, and the number of new words.
-        stop_id: A text ends early after this word; null means never.
-        seeds: One for each prompt.
-
-    Returns:
-        The ids of the new words of each text: exactly `max_new_tokens`, fewer only where the last is `stop_id`.
-
-    Raises:
-        ValueError: If a prompt is empty, or there is not one seed for each prompt.
     """
-    if len(prompts) != len(seeds):
-        raise ValueError(f"{len(prompts)} prompts and {len(seeds)} seeds: each prompt needs one seed")
-    for number, prompt in enumerate(prompts):
-        if not len(prompt):
-            raise ValueError(f"prompts[{number}] is empty: a text needs a word to start from")
-    choice = Choice.from_parameters(sampling)
-    uniforms = _draw_uniforms(seeds, sampling.max_new_tokens)  # (num_prompts, max_new_tokens)
-    texts: list[list[int]] = []
-    while len(texts) < len(prompts):
-        rows = choose_rows(model, len(prompts) - len(texts))
-        group = slice(len(texts), len(texts) + rows)
-        texts += write_group(model, prompts[group], choice, stop_id, uniforms[group], rows)
-    return texts
+
+    def __init__(self, model: MiniGPT) -> None:
+        self._model = model
+        self._output_weights = model.arrange_output_layer()
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: SamplingParameters,
+        stop_id: int | None,
+        seeds: Sequence[int],
+    ) -> list[list[int]]:
+        """Continue each prompt. A text depends on its own prompt and seed alone.
+
+        When the context is full, the newest `sequence_length // 2` words are read again, and the text goes on from
+        there.
+
+        Args:
+            prompts: Word ids of each prompt, one at least. Of a prompt longer than the context the newest words are
+                read.
+            sampling: Temperature, top-k, top-p, and the number of new words.
+            stop_id: A text ends early after this word; null means never.
+            seeds: One for each prompt.
+
+        Returns:
+            The ids of the new words of each text: exactly `max_new_tokens`, fewer only where the last is `stop_id`.
+
+        Raises:
+            ValueError: If a prompt is empty, or there is not one seed for each prompt.
+        """
+        if len(prompts) != len(seeds):
+            raise ValueError(f"{len(prompts)} prompts and {len(seeds)} seeds: each prompt needs one seed")
+        for number, prompt in enumerate(prompts):
+            if not len(prompt):
+                raise ValueError(f"prompts[{number}] is empty: a text needs a word to start from")
+        choice = Choice.from_parameters(sampling)
+        uniforms = _draw_uniforms(seeds, sampling.max_new_tokens)  # (num_prompts, max_new_tokens)
+        texts: list[list[int]] = []
+        while len(texts) < len(prompts):
+            rows = choose_rows(self._model, len(prompts) - len(texts))
+            group = slice(len(texts), len(texts) + rows)
+            texts += write_group(
+                self._model, self._output_weights, prompts[group], choice, stop_id, uniforms[group], rows
+            )
+        return texts
 
 
 def _draw_uniforms(seeds: Sequence[int], count: int) -> np.ndarray:
@@ -60,12 +74,17 @@ def _draw_uniforms(seeds: Sequence[int], count: int) -> np.ndarray:
 
 
 def generate_texts(
-    trained_model: TrainedModel, prompts: Sequence[str], sampling: SamplingParameters, seeds: Sequence[int]
+    writer: Writer,
+    vocabulary: Vocabulary,
+    prompts: Sequence[str],
+    sampling: SamplingParameters,
+    seeds: Sequence[int],
 ) -> list[str]:
     """Continue each prompt in words.
 
     Args:
-        trained_model: The model and its vocabulary.
+        writer: Of the model.
+        vocabulary: Its words.
         prompts: Texts to continue; words outside the vocabulary are read as `[UNK]`.
         sampling: How words are chosen, and how many.
         seeds: One for each prompt.
@@ -76,7 +95,15 @@ def generate_texts(
     Raises:
         ValueError: If a prompt has no word, or the stop token is not in the vocabulary.
     """
-    return _write_texts(trained_model.load_model(), trained_model.vocabulary, prompts, sampling, seeds)
+    for prompt in prompts:
+        if not to_words(prompt):
+            raise ValueError(f"The prompt {prompt!r} has no word in it: a text needs a word to start from")
+    prompt_ids = [vocabulary.encode_words(to_words(prompt)).tolist() for prompt in prompts]
+    new_ids = writer.generate(prompt_ids, sampling, _find_stop_id(vocabulary, sampling.stop_token), seeds)
+    return [
+        " ".join([prompt, *vocabulary.decode(word_ids)])
+        for prompt, word_ids in zip(prompts, new_ids, strict=True)
+    ]
 
 
 def write_samples(trained_model: TrainedModel, generation: GenerationParameters) -> list[dict[str, Any]]:
@@ -107,7 +134,7 @@ def make_sample_rows(
         for sample, seed in enumerate(generation.seeds)
     ]
     prompts, seeds = [prompt for prompt, _, _ in asked], [seed for _, _, seed in asked]
-    texts = _write_texts(model, vocabulary, prompts, sampling, seeds)
+    texts = generate_texts(Writer(model), vocabulary, prompts, sampling, seeds)
     return [
         {
             "epoch": epoch,
@@ -120,24 +147,6 @@ def make_sample_rows(
             "seed": seed,
         }
         for (prompt, sample, seed), text in zip(asked, texts, strict=True)
-    ]
-
-
-def _write_texts(
-    model: MiniGPT,
-    vocabulary: Vocabulary,
-    prompts: Sequence[str],
-    sampling: SamplingParameters,
-    seeds: Sequence[int],
-) -> list[str]:
-    for prompt in prompts:
-        if not to_words(prompt):
-            raise ValueError(f"The prompt {prompt!r} has no word in it: a text needs a word to start from")
-    prompt_ids = [vocabulary.encode_words(to_words(prompt)).tolist() for prompt in prompts]
-    new_ids = generate(model, prompt_ids, sampling, _find_stop_id(vocabulary, sampling.stop_token), seeds)
-    return [
-        " ".join([prompt, *vocabulary.decode(word_ids)])
-        for prompt, word_ids in zip(prompts, new_ids, strict=True)
     ]
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigpt_pipeline.model.few_rows import REGISTER
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.sampling import Choice, draw_words
 from minigpt_pipeline.text.vocabulary import PADDING_ID
@@ -27,6 +28,9 @@ FEW_ROWS, MANY_ROWS = 1, 64
 
 ENOUGH_FOR_MANY = 24
 """Texts for which one group of `MANY_ROWS` takes no longer than several of `USUAL_ROWS`."""
+
+NUM_CACHE_LENGTHS = 5
+"""At most. Caches of many texts grow with them, as all that they have room for is read; each length is compiled."""
 
 NO_WORD = -1
 """The stop word of texts that don't stop early."""
@@ -73,7 +77,20 @@ def have_equal_bits(model: MiniGPT, rows: int) -> bool:
             [logits_of(words[first : first + group]) for first in range(0, num_texts, group)]
         )
 
-    return np.array_equal(read(rows), read(USUAL_ROWS))
+    def look_back(length: int, room: int) -> np.ndarray:
+        """Read a word after random ones, with caches of a length that are made longer."""
+        rng = np.random.default_rng(length)
+        positions = rng.integers(length, size=rows, dtype=np.int32)
+        caches = [
+            tuple(rng.normal(size=memory.shape).astype(model.compute_dtype) for memory in cache)
+            for cache in model.make_caches(rows, length)
+        ]
+        return np.asarray(_compile_step(model, room)(words[:rows, 0], caches, positions))
+
+    *shorter, context = list_cache_lengths(model.sequence_length, rows)
+    return np.array_equal(read(rows), read(USUAL_ROWS)) and all(
+        np.array_equal(look_back(length, length), look_back(length, context)) for length in shorter
+    )
 
 
 def _compile_reading(model: MiniGPT, rows: int) -> Callable[[np.ndarray], Any]:
@@ -82,16 +99,29 @@ def _compile_reading(model: MiniGPT, rows: int) -> Callable[[np.ndarray], Any]:
 
     @tf.function(autograph=False)
     def read(words: tf.Tensor) -> tf.Tensor:
-        caches = model.make_caches(rows)
+        caches = model.make_caches(rows, model.sequence_length)
         for place, word_ids in enumerate(tf.unstack(words, axis=1)):
             states, caches = model.step(word_ids, caches, tf.fill((rows,), place))
-        return model.next_word_logits(states, model.arrange_output_layer())
+        return model.score_next_words(states, model.arrange_output_layer()).join_parts()
 
     return read  # type: ignore[no-any-return]
 
 
+def _compile_step(model: MiniGPT, room: int) -> Callable[..., Any]:
+    """Compile a function like `MiniGPT.step` that makes room in the caches first and gives the states alone."""
+    import tensorflow as tf
+
+    @tf.function(autograph=False)
+    def step(word_ids: tf.Tensor, caches: Any, positions: tf.Tensor) -> tf.Tensor:
+        states, _ = model.step(word_ids, model.extend_caches(caches, room), positions)
+        return states
+
+    return step  # type: ignore[no-any-return]
+
+
 def write_group(
     model: MiniGPT,
+    output_weights: Any,
     prompts: Sequence[Sequence[int]],
     choice: Choice,
     stop_id: int | None,
@@ -102,6 +132,7 @@ def write_group(
 
     Args:
         model: The model, in float32.
+        output_weights: What its `arrange_output_layer` has returned.
         prompts: Word ids of each, one at least. Of a prompt longer than the context the newest words are read.
         choice: How words are chosen.
         stop_id: A text ends early after this word; null means never.
@@ -122,8 +153,17 @@ def write_group(
     numbers[:, :num_texts] = uniforms.T
     is_empty = np.arange(rows) >= num_texts  # (rows,)
     write = compile_loop(model, rows)
-    texts = write(words, lengths, is_empty, numbers, NO_WORD if stop_id is None else stop_id, choice).numpy()
+    stop = NO_WORD if stop_id is None else stop_id
+    texts = write(output_weights, words, lengths, is_empty, numbers, stop, choice).numpy()
     return [text[text != PADDING_ID].tolist() for text in texts.T[:num_texts]]
+
+
+def list_cache_lengths(context: int, rows: int) -> list[int]:
+    """Return how many words the caches of a group have room for, one after another; the last is the context."""
+    if rows < MANY_ROWS:
+        return [context]
+    step = -(-context // (NUM_CACHE_LENGTHS * REGISTER)) * REGISTER
+    return [*range(step, context, step), context]
 
 
 @functools.lru_cache(maxsize=6)
@@ -131,32 +171,18 @@ def compile_loop(model: MiniGPT, rows: int) -> Callable[..., Any]:
     """Compile the loop, once for each model and number of rows; it reads the weights as they are when it is called.
 
     Returns:
-        A function of `words`, `lengths` and `has_ended` as in `_Texts`, one float32 number for each draw,
-        (max_new_tokens, rows), the stop word, and the choice, that gives the texts, int32, (max_new_tokens, rows).
+        A function of what `arrange_output_layer` returns, `words`, `lengths` and `has_ended` as in `_Texts`, one
+        float32 number for each draw, (max_new_tokens, rows), the stop word, and the choice, that gives the texts,
+        int32, (max_new_tokens, rows).
     """
     import tensorflow as tf
 
     context = model.sequence_length
-
-    def append(texts: _Texts, drawn: tf.Tensor, stop_id: tf.Tensor) -> _Texts:
-        is_full = texts.lengths == context  # (rows,)
-        kept = context // 2 - 1  # with the drawn word the newest half
-        newest = texts.words[:, context - kept :]  # (rows, kept)
-        begun = tf.concat([newest, texts.words[:, kept:]], axis=1)  # (rows, context)
-        words = tf.where(is_full[:, None], begun, texts.words)  # (rows, context)
-        lengths = tf.where(is_full, kept, texts.lengths)  # (rows,)
-        words = tf.where(tf.range(context) == lengths[:, None], drawn[:, None], words)  # (rows, context)
-        written = tf.where(texts.has_ended, PADDING_ID, drawn)  # (rows,)
-        return _Texts(
-            words=words,
-            lengths=lengths + 1,
-            written=tf.tensor_scatter_nd_update(texts.written, [[texts.num_drawn]], written[None]),
-            num_drawn=texts.num_drawn + 1,
-            has_ended=texts.has_ended | (drawn == stop_id),
-        )
+    cache_lengths = list_cache_lengths(context, rows)
 
     @tf.function(
         input_signature=[
+            tf.nest.map_structure(tf.TensorSpec.from_tensor, model.arrange_output_layer()),
             tf.TensorSpec((rows, context), tf.int32),
             tf.TensorSpec((rows,), tf.int32),
             tf.TensorSpec((rows,), tf.bool),
@@ -167,6 +193,7 @@ def compile_loop(model: MiniGPT, rows: int) -> Callable[..., Any]:
         autograph=False,
     )
     def write(
+        output_weights: Any,
         words: tf.Tensor,
         lengths: tf.Tensor,
         has_ended: tf.Tensor,
@@ -174,8 +201,6 @@ def compile_loop(model: MiniGPT, rows: int) -> Callable[..., Any]:
         stop_id: tf.Tensor,
         choice: Choice,
     ) -> tf.Tensor:
-        output_weights = model.arrange_output_layer()
-
         def read(texts: _Texts, caches: Any, positions: tf.Tensor) -> tuple[tf.Tensor, Any]:
             word_ids = tf.gather(texts.words, positions, batch_dims=1)  # (rows,)
             return model.step(word_ids, caches, positions)  # (rows, embed_dim)
@@ -195,26 +220,54 @@ def compile_loop(model: MiniGPT, rows: int) -> Callable[..., Any]:
             positions, caches = tf.while_loop(is_behind, read_one, (positions, caches), parallel_iterations=1)
             return caches
 
-        def goes_on(texts: _Texts, *_: Any) -> tf.Tensor:
+        def goes_on(texts: _Texts) -> tf.Tensor:
             return (texts.num_drawn < tf.shape(uniforms)[0]) & ~tf.reduce_all(texts.has_ended)
 
         def turn(texts: _Texts, positions: tf.Tensor, caches: Any) -> tuple[_Texts, tf.Tensor, Any]:
             caches = read_up_to_the_last(texts, caches, positions)
             states, caches = read(texts, caches, texts.lengths - 1)  # (rows, embed_dim)
-            logits = model.next_word_logits(states, output_weights)  # (rows, num_columns)
-            drawn = tf.ensure_shape(draw_words(logits, uniforms[texts.num_drawn], choice), (rows,))
-            longer = append(texts, drawn, stop_id)
+            scores = model.score_next_words(states, output_weights)
+            drawn = tf.ensure_shape(draw_words(scores, uniforms[texts.num_drawn], choice), (rows,))
+            longer = _append(texts, drawn, stop_id)
             # A text that has begun again is read from its first word on.
             positions = tf.where(longer.lengths > texts.lengths, texts.lengths, 0)  # (rows,)
             return longer, positions, caches
 
         texts = _Texts(words, lengths, tf.fill(tf.shape(uniforms), PADDING_ID), tf.constant(0), has_ended)
-        texts, *_ = tf.while_loop(
-            goes_on,
-            turn,
-            (texts, tf.zeros_like(lengths), model.make_caches(rows)),
-            parallel_iterations=1,
-        )
+        positions = tf.zeros_like(lengths)
+        caches = model.make_caches(rows, cache_lengths[0])
+        for length in cache_lengths:
+
+            def goes_on_with_room(texts: _Texts, *_: Any, length: int = length) -> tf.Tensor:
+                # A whole context has room for ever, as a text begins again in it.
+                return goes_on(texts) & ((length == context) | tf.reduce_all(texts.lengths <= length))
+
+            caches = model.extend_caches(caches, length)
+            texts, positions, caches = tf.while_loop(
+                goes_on_with_room, turn, (texts, positions, caches), parallel_iterations=1
+            )
         return texts.written
 
     return write  # type: ignore[no-any-return]
+
+
+def _append(texts: _Texts, drawn: Any, stop_id: Any) -> _Texts:
+    """Write a drawn word, int32, (rows,), behind each text; a full context begins again with its newest half."""
+    import tensorflow as tf
+
+    context = texts.words.shape[1]
+    is_full = texts.lengths == context  # (rows,)
+    kept = context // 2 - 1  # with the drawn word the newest half
+    newest = texts.words[:, context - kept :]  # (rows, kept)
+    begun = tf.concat([newest, texts.words[:, kept:]], axis=1)  # (rows, context)
+    words = tf.where(is_full[:, None], begun, texts.words)  # (rows, context)
+    lengths = tf.where(is_full, kept, texts.lengths)  # (rows,)
+    words = tf.where(tf.range(context) == lengths[:, None], drawn[:, None], words)  # (rows, context)
+    written = tf.where(texts.has_ended, PADDING_ID, drawn)  # (rows,)
+    return _Texts(
+        words=words,
+        lengths=lengths + 1,
+        written=tf.tensor_scatter_nd_update(texts.written, [[texts.num_drawn]], written[None]),
+        num_drawn=texts.num_drawn + 1,
+        has_ended=texts.has_ended | (drawn == stop_id),
+    )

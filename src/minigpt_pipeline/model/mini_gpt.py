@@ -7,8 +7,8 @@ import numpy as np
 
 from minigpt_pipeline.model.adaptive_softmax import AdaptiveSoftmax
 from minigpt_pipeline.model.causal_self_attention import Cache
+from minigpt_pipeline.model.few_rows import Scores
 from minigpt_pipeline.model.full_softmax import FullSoftmax
-from minigpt_pipeline.model.sampling import BLOCK_WORDS
 from minigpt_pipeline.model.token_and_position_embedding import TokenAndPositionEmbedding
 from minigpt_pipeline.model.transformer_block import TransformerBlock
 from minigpt_pipeline.parameters import ModelParameters
@@ -126,11 +126,11 @@ class MiniGPT(keras.Model):
         return states
 
     def arrange_output_layer(self) -> Any:
-        """Lay the weights of the output layer out for `next_word_logits`: once before many words are written."""
+        """Lay the weights of the output layer out for `score_next_words`: once before many words are written."""
         is_excluded = np.isin(np.arange(self.vocabulary_size), [PADDING_ID, UNKNOWN_ID])
-        return self.output_layer.arrange_for_rows(is_excluded, BLOCK_WORDS)
+        return self.output_layer.arrange_for_rows(is_excluded)
 
-    def next_word_logits(self, states: Any, arranged: Any) -> Any:
+    def score_next_words(self, states: Any, arranged: Any) -> Scores:
         """Spend the output layer on the words that are written next.
 
         Args:
@@ -138,8 +138,7 @@ class MiniGPT(keras.Model):
             arranged: What `arrange_output_layer` has returned.
 
         Returns:
-            float32, `(num_rows, num_columns)`: logits of the word after each. Padding and `[UNK]`, which are never
-            written, and the columns from `vocabulary_size` on have -inf.
+            The word after each. Padding and `[UNK]`, which are never written, have -inf.
         """
         return self.output_layer.score_rows(states, arranged)
 
@@ -161,9 +160,16 @@ class MiniGPT(keras.Model):
             extended.append(cache)
         return states[:, 0], extended  # (batch_size, embed_dim)
 
-    def make_caches(self, batch_size: int) -> list[Cache]:
-        """Return a memory of the context for each block, with no word in it yet."""
-        return [block.attention.make_cache(batch_size, self.sequence_length) for block in self.blocks]
+    def make_caches(self, batch_size: int, length: int) -> list[Cache]:
+        """Return a memory of `length` words for each block, with no word in it yet."""
+        return [block.attention.make_cache(batch_size, length) for block in self.blocks]
+
+    def extend_caches(self, caches: list[Cache], length: int) -> list[Cache]:
+        """Return the memories with room for `length` words; they are spent, and must not be used again."""
+        return [
+            block.attention.extend_cache(cache, length)
+            for block, cache in zip(self.blocks, caches, strict=True)
+        ]
 
     def in_precision(self, dtype: str) -> Self:
         """Return a copy that computes in another precision; weights are float32 in every one of them.

@@ -5,11 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigpt_pipeline.model.few_rows import REGISTER
+from minigpt_pipeline.model.few_rows import BLOCK_WORDS, REGISTER, Scores
 from minigpt_pipeline.parameters import SamplingParameters
-
-BLOCK_WORDS = 64
-"""The most probable words are sought among the best of blocks of as many. A multiple of `REGISTER`."""
 
 RANKED_WORDS = 1024
 """Words that are put in order to find a nucleus: nearly always enough, and a tenth of the work of ordering 20,000."""
@@ -39,11 +36,11 @@ class Choice(NamedTuple):
         )
 
 
-def draw_words(logits: Any, uniforms: Any, choice: Choice) -> Any:
+def draw_words(scores: Scores, uniforms: Any, choice: Choice) -> Any:
     """Draw a word for each row: the one at which the cumulative probability passes the uniform number.
 
     Args:
-        logits: float32, (rows, num_columns), a multiple of `BLOCK_WORDS`; -inf for what must not be drawn.
+        scores: Of the words.
         uniforms: float32, (rows,), from 0 to below 1.
         choice: Temperature; top-k ([Fan et al., 2018](https://arxiv.org/abs/1805.04833)), of equal logits the lower id
             first; top-p, the nucleus ([Holtzman et al., 2020](https://arxiv.org/abs/1904.09751)) of what top-k leaves.
@@ -53,34 +50,36 @@ def draw_words(logits: Any, uniforms: Any, choice: Choice) -> Any:
     """
     import tensorflow as tf
 
-    num_columns = logits.shape[1]
+    num_columns = scores.maxima.shape[1] * BLOCK_WORDS
 
     def draw_from_all() -> tf.Tensor:
-        weights = _weigh(logits, choice.temperature)  # (rows, num_columns)
-        return _invert(weights, uniforms)  # (rows,)
+        weights = _weigh(scores.join_parts(), choice.temperature)  # (rows, num_columns)
+        return _name_words(_invert(weights, uniforms), scores)  # (rows,)
 
     def draw_from_top_k() -> tf.Tensor:
         top_k = tf.minimum(choice.top_k, num_columns)
-        num_ranked = -(-top_k // REGISTER) * REGISTER
-        largest, words = rank_words(logits, num_ranked)  # (rows, num_ranked), in order
+        largest, words = rank_words(scores, top_k)  # (rows, top_k), in order
+        whole_registers = [[0, 0], [0, -top_k % REGISTER]]
+        largest = tf.pad(largest, whole_registers, constant_values=-math.inf)  # (rows, num_ranked)
         weights = _weigh(largest, choice.temperature)  # (rows, num_ranked)
-        weights = tf.where(tf.range(num_ranked) < top_k, weights, 0.0)  # (rows, num_ranked)
         total = tf.reduce_sum(weights, axis=1, keepdims=True)  # (rows, 1)
         return tf.gather(
             words, _invert(_nucleus(weights, total, choice.top_p), uniforms), batch_dims=1
         )  # (rows,)
 
     def draw_from_nucleus() -> tf.Tensor:
+        logits = scores.join_parts()  # (rows, num_columns)
         total = tf.reduce_sum(_weigh(logits, choice.temperature), axis=1, keepdims=True)  # (rows, 1)
-        largest, words = tf.math.top_k(logits, min(RANKED_WORDS, num_columns))  # (rows, RANKED_WORDS)
+        largest, columns = tf.math.top_k(logits, min(RANKED_WORDS, num_columns))  # (rows, RANKED_WORDS)
         reached = tf.cumsum(_weigh(largest, choice.temperature), axis=1)[:, -1:]  # (rows, 1)
-        largest, words = tf.cond(
+        largest, columns = tf.cond(
             tf.reduce_all(reached >= choice.top_p * total),
-            lambda: (largest, words),
+            lambda: (largest, columns),
             lambda: tuple(tf.math.top_k(logits, num_columns)),
         )  # (rows, RANKED_WORDS or num_columns)
         weights = _nucleus(_weigh(largest, choice.temperature), total, choice.top_p)
-        return tf.gather(words, _invert(weights, uniforms), batch_dims=1)  # (rows,)
+        columns = tf.gather(columns, _invert(weights, uniforms), batch_dims=1)  # (rows,)
+        return _name_words(columns, scores)  # (rows,)
 
     return tf.cond(
         choice.top_k > 0,
@@ -89,36 +88,43 @@ def draw_words(logits: Any, uniforms: Any, choice: Choice) -> Any:
     )  # (rows,)
 
 
-def rank_words(logits: Any, count: Any) -> tuple[Any, Any]:
+def rank_words(scores: Scores, count: Any) -> tuple[Any, Any]:
     """Find the most probable words, of equals the one with the lower id.
 
     Each is in one of the blocks with the largest maxima, of equals the earlier block, and as many blocks as words are
     enough: every word of another block has so many before it.
 
     Args:
-        logits: float32, (rows, num_columns), a multiple of `BLOCK_WORDS`.
-        count: int32 scalar, at most `num_columns`.
+        scores: Of the words.
+        count: int32 scalar, at most the number of columns.
 
     Returns:
         Logits, float32, and ids, int32, both (rows, count), in order.
     """
     import tensorflow as tf
 
-    num_columns = logits.shape[1]
-    num_blocks = num_columns // BLOCK_WORDS
+    num_blocks = scores.maxima.shape[1]
 
     def rank_in_blocks() -> tuple[tf.Tensor, tf.Tensor]:
-        in_blocks = tf.reshape(logits, (-1, num_blocks, BLOCK_WORDS))
-        _, blocks = tf.math.top_k(tf.reduce_max(in_blocks, axis=2), count)  # (rows, count)
+        _, blocks = tf.math.top_k(scores.maxima, count)  # (rows, count)
         blocks = tf.sort(blocks, axis=1)  # so that words stay in the order of their ids
-        candidates = tf.gather(in_blocks, blocks, batch_dims=1)  # (rows, count, BLOCK_WORDS)
+        candidates = scores.take_blocks(blocks)  # (rows, count, BLOCK_WORDS)
         largest, places = tf.math.top_k(tf.reshape(candidates, (-1, count * BLOCK_WORDS)), count)
-        words = BLOCK_WORDS * tf.gather(blocks, places // BLOCK_WORDS, batch_dims=1) + places % BLOCK_WORDS
-        return largest, words  # (rows, count) each
+        columns = BLOCK_WORDS * tf.gather(blocks, places // BLOCK_WORDS, batch_dims=1) + places % BLOCK_WORDS
+        return largest, columns  # (rows, count) each
 
-    return tf.cond(  # type: ignore[no-any-return]
-        count < num_blocks, rank_in_blocks, lambda: tuple(tf.math.top_k(logits, count))
-    )
+    def rank_all() -> tuple[tf.Tensor, tf.Tensor]:
+        return tuple(tf.math.top_k(scores.join_parts(), count))
+
+    largest, columns = tf.cond(count < num_blocks, rank_in_blocks, rank_all)  # (rows, count) each
+    return largest, _name_words(columns, scores)
+
+
+def _name_words(columns: Any, scores: Scores) -> Any:
+    """Return the ids of the words in columns, int32."""
+    import tensorflow as tf
+
+    return tf.gather(scores.first_words, columns // BLOCK_WORDS) + columns % BLOCK_WORDS
 
 
 def _weigh(logits: Any, temperature: Any) -> Any:

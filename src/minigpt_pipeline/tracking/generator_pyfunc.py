@@ -7,7 +7,7 @@ import mlflow
 import pandas as pd
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-from minigpt_pipeline.model.generation import generate_texts
+from minigpt_pipeline.model.generation import Writer, generate_texts
 from minigpt_pipeline.model.saved_model import load_trained_model
 from minigpt_pipeline.parameters import SamplingParameters
 
@@ -17,7 +17,9 @@ class TextGeneratorModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the weights and the vocabulary."""
-        self._trained_model = load_trained_model(Path(context.artifacts["trained_model"]))
+        trained_model = load_trained_model(Path(context.artifacts["trained_model"]))
+        self._vocabulary = trained_model.vocabulary
+        self._writer = Writer(trained_model.load_model())
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -38,7 +40,8 @@ class TextGeneratorModel(PythonModel):
         chosen["top_k"] = chosen["top_k"] or None
         sampling = SamplingParameters(stop_token=None, **chosen)
         prompts = model_input["prompt"].tolist()
-        texts = generate_texts(self._trained_model, prompts, sampling, seeds=[seed] * len(prompts))
+        seeds = [seed] * len(prompts)
+        texts = generate_texts(self._writer, self._vocabulary, prompts, sampling, seeds)
         return pd.DataFrame({"text": texts})
 
 
