@@ -134,11 +134,12 @@ def draw(rows: Sequence[Row]) -> Any:
             memory.plot(list(measured), gigabytes, marker="o")
         memory.set_xlabel(axis)
         memory.set_xscale("log", base=2)
-        memory.set_xticks(SIZES[axis], [f"{size:,}" for size in SIZES[axis]])
+        memory.set_xticks(SIZES[axis], [f"{size:,}".replace(",000", "k") for size in SIZES[axis]])
         memory.minorticks_off()
         for panel in (speed, memory):
-            panel.set_ylim(bottom=0)
             panel.grid(alpha=0.2)
+    for row in panels:
+        row[0].set_ylim(bottom=0)  # when all is drawn: the limits of a row are those of all its panels
     panels[0][0].set_ylabel("tokens/s")
     panels[1][0].set_ylabel("peak memory (GB)")
     panels[0][0].legend(frameon=False, fontsize="small")

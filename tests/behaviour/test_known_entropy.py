@@ -95,7 +95,12 @@ def test_a_model_that_sees_later_words_breaks_the_floor(
         )
     sizes = {"sequence_length": 16, "embed_dim": 64, "num_heads": 2, "head_dim": None}
     sizes |= {"feed_forward_dim": 64, "num_blocks": 1, "dropout": 0.0}
-    training = read_parameters("base")["training"] | {"seed": 1, "batch_size": 32, "max_steps": 600}
+    training = read_parameters("base")["training"] | {
+        "seed": 1,
+        "batch_size": 32,
+        "epochs": 7,
+        "max_steps": 600,
+    }
     training |= {"optimizer": {"name": "adam", "learning_rate": 0.005}}
 
     model, vocabulary = train_on_the_source(sizes, training, num_reviews=3000, training_log=training_log)

@@ -129,7 +129,7 @@ def test_the_plot_has_a_point_for_every_size(tmp_path: Path) -> None:
     rows = [
         {
             "name": scaling.describe_sizes(series, sizes),
-            "medians": {"tokens_per_second": 1.0},
+            "medians": {"tokens_per_second": 1e6 / sizes["width"]},
             "peak_memory_bytes": 1e9,
         }
         for series in scaling.SERIES
@@ -140,6 +140,12 @@ def test_the_plot_has_a_point_for_every_size(tmp_path: Path) -> None:
 
     points = [len(panel.lines[0].get_xdata()) for panel in figure.axes]
     assert points == 2 * [len(sizes) for sizes in scaling.SIZES.values()]
+    assert all(
+        low == 0 and high >= line.get_ydata().max()
+        for axes in figure.axes
+        for low, high in [axes.get_ylim()]
+        for line in axes.lines
+    )
     scaling.conclude(rows, tmp_path / "scaling.png")
     assert (tmp_path / "scaling.png").stat().st_size > 0
 
