@@ -168,7 +168,9 @@ def list_cache_lengths(context: int, rows: int) -> list[int]:
 
 @functools.lru_cache(maxsize=6)
 def compile_loop(model: MiniGPT, rows: int) -> Callable[..., Any]:
-    """Compile the loop, once for each model and number of rows; it reads the weights as they are when it is called.
+    """Compile the loop, once for each model and number of rows.
+
+    It reads the weights as they are when it is called, but for those of the output layer, which are passed.
 
     Returns:
         A function of what `arrange_output_layer` returns, `words`, `lengths` and `has_ended` as in `_Texts`, one
