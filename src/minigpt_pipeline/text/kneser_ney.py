@@ -113,8 +113,13 @@ class NgramModel:
 
     @property
     def order(self) -> int:
-        """Words of the longest n-gram; 1 for a unigram model, 0 for the uniform distribution."""
+        """Words of the longest n-gram that was seen; 1 for a unigram model, 0 for the uniform distribution."""
         return len(self.levels)
+
+    @property
+    def num_ngrams(self) -> tuple[int, ...]:
+        """Number of different n-grams of each length that were seen, from single words on."""
+        return tuple(int((level.counts > 0).sum()) for level in self.levels)
 
     def log_probabilities(self, sequences: np.ndarray) -> np.ndarray:
         """Return the log-probability of each word, given the words before it in its review.
@@ -209,7 +214,7 @@ def train_ngram_model(token_ids: pa.Table, vocabulary_size: int, order: int = 5)
     Args:
         token_ids: Column `token_ids`, list of int32, (num_reviews,): all words of each review.
         vocabulary_size: Ids, padding and `[UNK]` included.
-        order: Words of the longest n-gram: 1 for a unigram model, 0 for the uniform distribution.
+        order: Words of the longest n-grams to count: 1 for a unigram model, 0 for the uniform distribution.
 
     Raises:
         ValueError: If `order` is negative, there is nothing to predict, or an id is padding or outside the vocabulary.
@@ -226,6 +231,8 @@ def train_ngram_model(token_ids: pa.Table, vocabulary_size: int, order: int = 5)
     for _ in range(1, order):
         contexts = _shift(numbers)
         is_end = (contexts != NOT_SEEN) & (stream != BEGIN_ID)  # of an n-gram that is one word longer
+        if not is_end.any():
+            break
         longer, longer_numbers, occurrences = np.unique(
             contexts[is_end] * vocabulary_size + stream[is_end], return_inverse=True, return_counts=True
         )
@@ -235,8 +242,8 @@ def train_ngram_model(token_ids: pa.Table, vocabulary_size: int, order: int = 5)
         numbers = np.full(len(stream), NOT_SEEN)
         numbers[is_end] = longer_numbers
     arrays = {"vocabulary_size": np.array(vocabulary_size)}
-    arrays |= {f"keys_{length}": keys[length - 1] for length in range(1, order + 1)}
-    arrays |= {f"counts_{length}": counts[length - 1].astype(np.int32) for length in range(1, order + 1)}
+    for length in range(1, min(order, len(keys)) + 1):
+        arrays |= {f"keys_{length}": keys[length - 1], f"counts_{length}": counts[length - 1].astype(np.int32)}
     return NgramModel.from_arrays(arrays)
 
 
