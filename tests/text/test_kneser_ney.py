@@ -1,6 +1,7 @@
+import itertools
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -62,8 +63,9 @@ class TestByHand:
     def test_trigrams(self) -> None:
         """Trigrams by their occurrences: `| a b` 2; `a b a`, `b a c`, `a b b` 1 each.
 
-        Pairs by what they are preceded by: `| a` by nothing, so it keeps its 2 occurrences; `a b` by |: 1; `b a` by a: 1;
-        `a c` by b: 1; `b b` by a: 1. Words by what they are preceded by: a by | and b: 2; b by a and b: 2; c by a: 1.
+        Pairs by what they are preceded by: `| a` by nothing, so it keeps its 2 occurrences; `a b` by |, `b a` by a,
+        `a c` by b and `b b` by a: 1 each. Words by what they are preceded by: a by | and b: 2; b by a and b: 2;
+        c by a: 1.
         """
         model = train_ngram_model(make_table(self.reviews), VOCABULARY_SIZE, order=3)
         # Words: counts 2, 2, 1 of 5; taken are 1 + 1 + 0.5 = 2.5.
@@ -109,48 +111,49 @@ def test_estimate_discounts_falls_back_where_one_would_be_negative() -> None:
     assert tuple(estimate_discounts(np.repeat([1, 2, 3, 4], [4, 1, 8, 1]))) == FALLBACK_DISCOUNTS
 
 
-def make_slow_model(reviews: Reviews, vocabulary_size: int, order: int) -> Callable[..., Fraction]:
-    """Say the same in dictionaries of tuples and in fractions, from the definitions alone."""
-    occurrences: Counter[tuple[int, ...]] = Counter()
-    preceding: dict[tuple[int, ...], set[int]] = defaultdict(set)
-    for review in reviews:
-        symbols = (BEGIN, *review)
-        for end in range(2, len(symbols) + 1):
-            for start in range(max(end - order, 0), end):
-                occurrences[symbols[start:end]] += 1
-            for start in range(1, end):
-                preceding[symbols[start:end]].add(symbols[start - 1])
+class SlowModel:
+    """The same in dictionaries of tuples and in fractions, from the definitions alone."""
 
-    def adjusted(ngram: tuple[int, ...]) -> int:
-        return occurrences[ngram] if len(ngram) == order or ngram[0] == BEGIN else len(preceding[ngram])
+    def __init__(self, reviews: Reviews, vocabulary_size: int, order: int) -> None:
+        self.vocabulary_size, self.order = vocabulary_size, order
+        self.occurrences: Counter[tuple[int, ...]] = Counter()
+        self.preceding: dict[tuple[int, ...], set[int]] = defaultdict(set)
+        for review in reviews:
+            symbols = (BEGIN, *review)
+            for start, end in itertools.combinations(range(len(symbols) + 1), 2):
+                if end >= 2 and end - start <= order:  # the beginning itself is no n-gram
+                    self.occurrences[symbols[start:end]] += 1
+                    if start > 0:
+                        self.preceding[symbols[start:end]].add(symbols[start - 1])
+        self.discounts = [self.estimate(length) for length in range(order + 1)]
 
-    def estimate(length: int) -> list[Fraction]:
-        counts = [adjusted(ngram) for ngram in list(occurrences) if len(ngram) == length]
+    def adjusted(self, ngram: tuple[int, ...]) -> int:
+        if len(ngram) == self.order or ngram[0] == BEGIN:
+            return self.occurrences[ngram]
+        return len(self.preceding[ngram])
+
+    def estimate(self, length: int) -> list[Fraction]:
+        counts = [self.adjusted(ngram) for ngram in list(self.occurrences) if len(ngram) == length]
         n1, n2, n3, n4 = (counts.count(k) for k in (1, 2, 3, 4))
-        if n1 * n2 * n3 * n4 == 0:
-            return [Fraction(0), Fraction(1, 2), Fraction(1), Fraction(3, 2)]
-        y = Fraction(n1, n1 + 2 * n2)
-        estimated = [1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3]
-        return [Fraction(0), *estimated] if min(estimated) > 0 else estimate(0)  # no n-gram is so long: the fallback
+        if n1 * n2 * n3 * n4 > 0:
+            y = Fraction(n1, n1 + 2 * n2)
+            estimated = [1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3]
+            if min(estimated) > 0:
+                return [Fraction(0), *estimated]
+        return [Fraction(0), Fraction(1, 2), Fraction(1), Fraction(3, 2)]
 
-    discounts = {length: estimate(length) for length in range(1, order + 1)}
+    def predict(self, word: int, words_before: Sequence[int]) -> Fraction:
+        context = (BEGIN, *words_before)
+        shortest = len(context) if self.order < 2 else max(len(context) - self.order + 1, 0)
+        return self.descend(word, context[shortest:]) if self.order else Fraction(1, self.vocabulary_size - 1)
 
-    def predict(word: int, *context: int) -> Fraction:
-        if order == 0:
-            return Fraction(1, vocabulary_size - 1)
-        return descend(word, (BEGIN, *context)[-(order - 1) :] if order > 1 else ())
-
-    def descend(word: int, context: tuple[int, ...]) -> Fraction:
-        lower = descend(word, context[1:]) if context else Fraction(1, vocabulary_size - 1)
-        counts = {other: adjusted((*context, other)) for other in range(1, vocabulary_size)}
-        total = sum(counts.values())
-        if total == 0:
+    def descend(self, word: int, context: tuple[int, ...]) -> Fraction:
+        lower = self.descend(word, context[1:]) if context else Fraction(1, self.vocabulary_size - 1)
+        counts = [self.adjusted((*context, other)) for other in range(self.vocabulary_size)]
+        if sum(counts) == 0:
             return lower
-        d = discounts[len(context) + 1]
-        taken = sum(d[min(count, 3)] for count in counts.values())
-        return (counts[word] - d[min(counts[word], 3)]) / total + taken / total * lower
-
-    return predict
+        taken = [self.discounts[len(context) + 1][min(count, 3)] for count in counts]
+        return (counts[word] - taken[word] + sum(taken) * lower) / sum(counts)
 
 
 some_reviews = st.lists(st.lists(st.integers(1, 4), max_size=8), max_size=6)
@@ -159,13 +162,13 @@ some_reviews = st.lists(st.lists(st.integers(1, 4), max_size=8), max_size=6)
 @given(reviews=some_reviews, other=some_reviews, order=st.integers(0, 5))
 @settings(max_examples=30, deadline=None)
 def test_agrees_with_dictionaries(reviews: Reviews, other: Reviews, order: int) -> None:
-    slow = make_slow_model(reviews, 6, order)
+    slow = SlowModel(reviews, 6, order)
     model = train_ngram_model(make_table(reviews), 6, order)
 
     for review, scored in zip(
         other, model.log_probabilities_of_lists(make_table(other)).to_pylist(), strict=True
     ):
-        expected = [math.log(slow(word, *review[:place])) for place, word in enumerate(review)]
+        expected = [math.log(slow.predict(word, review[:place])) for place, word in enumerate(review)]
         assert scored == pytest.approx(expected, abs=1e-12)
 
 
@@ -179,12 +182,14 @@ def draw_reviews(num_reviews: int, seed: int, num_words: int = 30) -> list[list[
 
 def test_agrees_with_dictionaries_where_the_discounts_are_estimated() -> None:
     reviews, other = draw_reviews(150, seed=1), draw_reviews(20, seed=2)
-    slow = make_slow_model(reviews, 32, 3)
+    slow = SlowModel(reviews, 32, 3)
     model = train_ngram_model(make_table(reviews), 32, 3)
 
     assert [tuple(level.discounts) == FALLBACK_DISCOUNTS for level in model.levels] == [True, False, False]
     scored = model.log_probabilities_of_lists(make_table(other)).to_pylist()
-    expected = [[math.log(slow(word, *review[:i])) for i, word in enumerate(review)] for review in other]
+    expected = [
+        [math.log(slow.predict(word, review[:i])) for i, word in enumerate(review)] for review in other
+    ]
     assert np.array(scored) == pytest.approx(np.array(expected), abs=1e-12)
 
 
@@ -227,7 +232,9 @@ def test_padded_and_ragged_reviews_have_the_same_probabilities() -> None:
 
     assert padded.shape == (4, 6)
     assert padded.dtype == np.float64
-    assert ragged.to_pylist() == [row[: len(review)].tolist() for row, review in zip(padded, reviews, strict=True)]
+    assert ragged.to_pylist() == [
+        row[: len(review)].tolist() for row, review in zip(padded, reviews, strict=True)
+    ]
     assert (padded < 0).sum() == 7
     assert padded.sum() == pytest.approx(sum(map(sum, ragged.to_pylist())))
 
@@ -237,10 +244,12 @@ def test_reads_slices_of_tables() -> None:
     model = train_ngram_model(table.slice(50), 32, order=3)
 
     np.testing.assert_equal(
-        model.to_arrays(), train_ngram_model(make_table(table["token_ids"][50:].to_pylist()), 32, 3).to_arrays()
+        model.to_arrays(),
+        train_ngram_model(make_table(table["token_ids"][50:].to_pylist()), 32, 3).to_arrays(),
     )
-    assert model.log_probabilities_of_lists(table.slice(99)).to_pylist() == (
-        model.log_probabilities_of_lists(table).to_pylist()[99:]
+    assert (
+        model.log_probabilities_of_lists(table.slice(99)).to_pylist()
+        == (model.log_probabilities_of_lists(table).to_pylist()[99:])
     )
 
 

@@ -35,7 +35,7 @@ BEGIN_ID = PADDING_ID
 """Of the symbol before a review: the one id that no word has."""
 
 NOT_SEEN = -1
-"""In the place of an n-gram's number; as an index it is the last entry, which belongs to contexts that never occurred."""
+"""In the place of an n-gram's number. As an index it is the last entry, which contexts that never occurred share."""
 
 FALLBACK_DISCOUNTS = (0.0, 0.5, 1.0, 1.5)
 
@@ -70,8 +70,7 @@ class NgramLevel:
         taken = np.bincount(contexts, weights=self.discounts[np.minimum(self.counts, 3)], minlength=size)
         never_seen = totals == 0
         totals[never_seen] = taken[never_seen] = 1.0
-        taken /= totals
-        return totals, taken
+        return totals, np.divide(taken, totals, out=taken)
 
     def find(self, contexts: np.ndarray, words: np.ndarray) -> np.ndarray:
         """Return the number of each n-gram, int64, (num_words,); `NOT_SEEN` where it or its context never occurred.
@@ -170,7 +169,8 @@ class NgramModel:
             numbers = level.find(contexts, stream)
             probabilities = level.interpolate(numbers, contexts, probabilities)
             contexts = _shift(numbers)
-        return np.log(probabilities[stream != BEGIN_ID])
+        log_probabilities: np.ndarray = np.log(probabilities[stream != BEGIN_ID])
+        return log_probabilities
 
     def mean_loss(self, sequences: np.ndarray) -> float:
         """Return the measure: the mean negative log-likelihood of all words but the first of each review, in nats.
@@ -243,7 +243,10 @@ def train_ngram_model(token_ids: pa.Table, vocabulary_size: int, order: int = 5)
         numbers[is_end] = longer_numbers
     arrays = {"vocabulary_size": np.array(vocabulary_size)}
     for length in range(1, min(order, len(keys)) + 1):
-        arrays |= {f"keys_{length}": keys[length - 1], f"counts_{length}": counts[length - 1].astype(np.int32)}
+        arrays |= {
+            f"keys_{length}": keys[length - 1],
+            f"counts_{length}": counts[length - 1].astype(np.int32),
+        }
     return NgramModel.from_arrays(arrays)
 
 
