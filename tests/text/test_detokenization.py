@@ -24,6 +24,7 @@ from minigpt_pipeline.text.standardization import to_words
             "We'd say they've won, you'll see, we're done",
         ),
         ("the film ' s end and the actors ' faces", "The film's end and the actors' faces"),
+        ("the actors ' faces and the writers ' words", "The actors' faces and the writers' words"),
         ("rock ' n ' roll at ten o ' clock", "Rock 'n' roll at ten o'clock"),
         ("let ' em see the ' 80s", "Let 'em see the '80s"),
         ("nothin ' doing", "Nothin' doing"),
