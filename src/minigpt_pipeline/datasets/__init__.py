@@ -8,6 +8,7 @@ from minigpt_pipeline.datasets.checkpoints_dataset import CheckpointsDataset
 from minigpt_pipeline.datasets.compute_dataset import ComputeDataset
 from minigpt_pipeline.datasets.figure_dataset import FigureDataset
 from minigpt_pipeline.datasets.json_dataset import JsonDataset
+from minigpt_pipeline.datasets.page_dataset import PageDataset
 from minigpt_pipeline.datasets.pages_dataset import PagesDataset
 from minigpt_pipeline.datasets.reviews_archive_dataset import ReviewsArchiveDataset
 from minigpt_pipeline.datasets.table_dataset import TableDataset
@@ -21,6 +22,7 @@ __all__ = [
     "ComputeDataset",
     "FigureDataset",
     "JsonDataset",
+    "PageDataset",
     "PagesDataset",
     "ReviewsArchiveDataset",
     "TableDataset",
