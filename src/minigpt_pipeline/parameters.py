@@ -251,7 +251,7 @@ class ComparisonParameters(Parameters):
     @classmethod
     def _an_id_is_not_read_as_a_number(cls, runs: Any) -> Any:
         if isinstance(runs, int | float):
-            raise ValueError(
+            raise ValueError(  # noqa: TRY004 -- what pydantic reports
                 f"runs={runs} was read as a number: put the beginning of the id in quotes of YAML, "
                 "as in --params 'comparison.runs=\"12345678\"', or take `make compare RUNS=12345678`, which does so"
             )

@@ -101,7 +101,9 @@ def test_train_logs_the_words_and_seconds_behind_each_measurement(
 ) -> None:
     outcome = run(epochs=2, log_every_steps=2)
 
-    logged = {(step, values["train/words"]) for step, values in training_log.metrics if "train/loss" in values}
+    logged = {
+        (step, values["train/words"]) for step, values in training_log.metrics if "train/loss" in values
+    }
     losses = outcome.history[outcome.history["name"] == "train/loss"]
     assert logged == set(zip(losses["step"], losses["words"], strict=True))
     assert training_log.values("train/seconds") == outcome.speed["seconds"].tolist()

@@ -19,7 +19,8 @@ MAX_POINTS = 300
 """Of a curve; with more, neighbours are averaged."""
 MAX_MARKERS = 60
 """Points of a curve that can still be told apart."""
-LABEL_HEIGHT = 17
+LABEL_WIDTH, LABEL_HEIGHT = 20, 19
+"""Of a run's number at the end of its curve, with room around it."""
 QUARTER = 2.5  # needs a decimal more than the others
 ROUND_STEPS = (1, 2, QUARTER, 5, 10)
 
@@ -110,14 +111,16 @@ def _draw(runs: Sequence[ModelRun], metric: str, axis: Axis) -> Chart:
     right = max(curve[-1][0] for curve in curves.values()) or 1.0
     low, high = _vertical_range(list(curves.values()))
     to_x, to_y = _Scale(0, right, LEFT, RIGHT), _Scale(low, high, BOTTOM, TOP)
-    heights = _move_apart({number: to_y(curve[-1][1]) for number, curve in curves.items()})
+    labels = _move_apart(
+        {number: (to_x(curve[-1][0]) + 8, to_y(curve[-1][1])) for number, curve in curves.items()}
+    )
+    are_few = max(len(curve) for curve in curves.values()) <= MAX_MARKERS
     lines = []
     for number, curve in curves.items():
         pixels = [(to_x(x), to_y(y)) for x, y in curve]
         notes = [f"run {number}, {x:,.5g} {axis.label}: {y:.4f}" for x, y in curve]
         markers = [(*pixel, note) for pixel, note in zip(pixels, notes, strict=True)]
-        shown = markers if len(markers) <= MAX_MARKERS else []
-        lines.append(Line(number, _to_path(_thin_out(pixels)), shown, (pixels[-1][0] + 8, heights[number])))
+        lines.append(Line(number, _to_path(_thin_out(pixels)), markers if are_few else [], labels[number]))
     lowest = "; ".join(f"run {number}: {min(y for _, y in curve):.4f}" for number, curve in curves.items())
     return Chart(
         axis,
@@ -167,26 +170,27 @@ def _vertical_range(curves: Sequence[Sequence[Point]]) -> tuple[float, float]:
 def _thin_out(points: Sequence[Point]) -> list[Point]:
     size = math.ceil(len(points) / MAX_POINTS)
     groups = [points[start : start + size] for start in range(0, len(points), size)]
-    return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]
+    return [
+        (sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups
+    ]
 
 
 def _to_path(points: Sequence[Point]) -> str:
     return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
 
 
-def _move_apart(ends: dict[int, float]) -> dict[int, float]:
-    """Move labels apart that would cover each other, and back into the picture."""
-    heights: dict[int, float] = {}
-    lowest = -math.inf
-    for number, height in sorted(ends.items(), key=lambda item: item[1]):
-        heights[number] = lowest = max(height, lowest + LABEL_HEIGHT)
-    excess = max(0.0, lowest - BOTTOM)
-    return {number: height - excess for number, height in heights.items()}
+def _move_apart(ends: dict[int, Point]) -> dict[int, Point]:
+    """Move labels up that would cover others, from the lowest on."""
+    placed: dict[int, Point] = {}
+    for number, (x, y) in sorted(ends.items(), key=lambda item: -item[1][1]):
+        beside = [other_y for other_x, other_y in placed.values() if abs(other_x - x) < LABEL_WIDTH]
+        placed[number] = x, min([y, *(other_y - LABEL_HEIGHT for other_y in beside)])
+    return placed
 
 
 def find_ticks(low: float, high: float) -> Iterator[tuple[float, str]]:
-    """Give four to eight round numbers between two others, and how they are written."""
-    rough = (high - low) / 5
+    """Give three to eight round numbers between two others, and how they are written."""
+    rough = (high - low) / 7
     magnitude = 10.0 ** math.floor(math.log10(rough))
     factor = next(factor for factor in ROUND_STEPS if factor * magnitude >= rough)
     step = factor * magnitude

@@ -21,6 +21,8 @@ def format_number(value: float, row: Sequence[float]) -> str:
 
 def format_difference(difference: float, value: float, row: Sequence[float]) -> str:
     """Write how far a value is from the first of its row, and the same in percent of that first one."""
+    if not difference:
+        return "equal"
     first = value - difference
     shown = f"{difference:+,.{_count_decimals(row)}f}"
     if math.isfinite(difference) and first:

@@ -39,7 +39,9 @@ def choose_runs(wanted: str, runs: Sequence[RunSummary], store: str) -> list[Run
     try:
         words = shlex.split(wanted)
     except ValueError as error:
-        raise RunSelectionError(f"comparison.runs={wanted!r} can't be read ({error}): close the quotes") from error
+        raise RunSelectionError(
+            f"comparison.runs={wanted!r} can't be read ({error}): close the quotes"
+        ) from error
     found = {run.run_id: run for word in words for run in _find(word, runs, store)}
     return list(found.values())
 
@@ -53,7 +55,9 @@ def _find(word: str, runs: Sequence[RunSummary], store: str) -> list[RunSummary]
                 f"{_list(runs)}: name one of them by its id"
             )
         return finished[: int(newest["number"] or 1)][::-1]
-    fitting = [run for run in runs if run.run_id.startswith(word)] or [run for run in runs if run.name == word]
+    fitting = [run for run in runs if run.run_id.startswith(word)] or [
+        run for run in runs if run.name == word
+    ]
     if not fitting:
         raise RunSelectionError(
             f"No run of a model in {store} has {word!r} as its id, as the beginning of its id, or as its name. "
@@ -71,4 +75,8 @@ def _list(runs: Sequence[RunSummary]) -> str:
         f"{run.run_id[:SHORT_ID]} ({run.name}, {run.status.lower()}, {run.started:%Y-%m-%d %H:%M})"
         for run in runs[:MAX_LISTED]
     )
-    return f"The newest {MAX_LISTED} of {len(runs)} are {shown}" if len(runs) > MAX_LISTED else f"There are {shown}"
+    return (
+        f"The newest {MAX_LISTED} of {len(runs)} are {shown}"
+        if len(runs) > MAX_LISTED
+        else f"There are {shown}"
+    )

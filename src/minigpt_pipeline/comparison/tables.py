@@ -89,7 +89,9 @@ def find_incomparable(runs: Sequence[ModelRun]) -> dict[str, list[str]]:
         By group of metrics (`test`, `val`, `train`), what differs: the digests of the data that they were measured on,
         or the context, since a longer one scores more words of a review. Nothing, where nothing differs.
     """
-    context = {run.parameters["model.sequence_length"] for run in runs if "model.sequence_length" in run.parameters}
+    context = {
+        run.parameters["model.sequence_length"] for run in runs if "model.sequence_length" in run.parameters
+    }
     reasons: dict[str, list[str]] = {}
     for group, data in DATA_OF_GROUP.items():
         digests = {run.data_digests[data] for run in runs if data in run.data_digests}

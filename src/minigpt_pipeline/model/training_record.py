@@ -76,7 +76,7 @@ class TrainingRecord:
         for row in self._history:
             by_step.setdefault(row["step"], {}).update({row["name"]: row["value"], WORDS: row["words"]})
         for row in self._speed:
-            by_step[row["step"]] |= {SPEED: row["tokens_per_second"], SECONDS: row["seconds"]}
+            by_step[int(row["step"])] |= {SPEED: row["tokens_per_second"], SECONDS: row["seconds"]}
         self._training_log.take_over(content["log"], list(by_step.items()), self._samples)
 
     def history(self) -> pd.DataFrame:

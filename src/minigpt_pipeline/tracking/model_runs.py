@@ -49,7 +49,11 @@ class MlflowModelRuns:
         runs = mlflow.search_runs(
             [self._experiment_id], order_by=["attributes.start_time DESC"], output_format="list"
         )
-        return [_summarize(run) for run in runs if any(name.startswith(MODEL_PARAMETERS) for name in run.data.params)]
+        return [
+            _summarize(run)
+            for run in runs
+            if any(name.startswith(MODEL_PARAMETERS) for name in run.data.params)
+        ]
 
     def read_run(self, run_id: str) -> ModelRun:
         """Return parameters, metrics with their history, tags, data and texts of a run."""
@@ -92,7 +96,9 @@ def _to_float(value: float) -> float:
 def _read_samples(run: "Run") -> list[dict[str, Any]]:
     import mlflow
 
-    if SAMPLES_FILE not in {file.path for file in mlflow.MlflowClient().list_artifacts(run.info.run_id, "samples")}:
+    if SAMPLES_FILE not in {
+        file.path for file in mlflow.MlflowClient().list_artifacts(run.info.run_id, "samples")
+    }:
         return []
     table = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/{SAMPLES_FILE}")
     return [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
