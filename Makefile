@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 ENV ?= sample
+RUNS ?= last-2
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12)
 BIN := .venv/bin
 
@@ -61,6 +62,10 @@ bench-quick: install ## The same in minutes, without the sizes: shows the order 
 ui: install ## MLflow's pages on http://127.0.0.1:5000
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --backend-store-uri sqlite:///mlflow.db \
 		--artifacts-destination mlartifacts --host 127.0.0.1 --port 5000 --workers 1
+
+.PHONY: compare
+compare: install ## One page that compares runs: RUNS="ID ID ..." (beginnings of ids, names, last, last-3; default last-2)
+	$(BIN)/kedro run --pipeline comparison --params "comparison.runs=\"$(RUNS)\""
 
 .PHONY: viz
 viz: install ## Kedro-Viz: the pipelines as a picture

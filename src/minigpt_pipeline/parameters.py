@@ -5,9 +5,9 @@ Kedro builds and checks every model before the first node runs, so that a wrong 
 """
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 """A part of a whole, from 0 to 1."""
@@ -236,6 +236,26 @@ class GenerationParameters(Parameters):
                     "see conf/base/parameters_generation.yml"
                 )
         return self
+
+
+class ComparisonParameters(Parameters):
+    """The page that shows trained models beside each other."""
+
+    runs: str
+    """Ids of MLflow runs, beginnings of ids, or names, with spaces between them; `last` is the newest finished run of a
+    model, `last-3` are the newest three. The first is what the others are measured against."""
+    texts_per_prompt: Annotated[int, Field(ge=1)]
+    """The other texts are on the page as well, folded away."""
+
+    @field_validator("runs", mode="before")
+    @classmethod
+    def _an_id_is_not_read_as_a_number(cls, runs: Any) -> Any:
+        if isinstance(runs, int | float):
+            raise ValueError(  # noqa: TRY004 -- what pydantic reports
+                f"runs={runs} was read as a number: put the beginning of the id in quotes of YAML, "
+                "as in --params 'comparison.runs=\"12345678\"', or take `make compare RUNS=12345678`, which does so"
+            )
+        return runs
 
 
 class ComputeSettings(Parameters):

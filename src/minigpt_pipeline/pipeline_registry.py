@@ -2,7 +2,15 @@
 
 from kedro.pipeline import Pipeline
 
-from minigpt_pipeline.pipelines import evaluation, generation, ingestion, training, validation, vectorization
+from minigpt_pipeline.pipelines import (
+    comparison,
+    evaluation,
+    generation,
+    ingestion,
+    training,
+    validation,
+    vectorization,
+)
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -20,4 +28,4 @@ def register_pipelines() -> dict[str, Pipeline]:
     }
     data = stages["ingestion"] + stages["validation"] + stages["vectorization"]
     model = stages["training"] + stages["evaluation"] + stages["generation"]
-    return stages | {"data": data, "__default__": data + model}
+    return stages | {"data": data, "comparison": comparison.create_pipeline(), "__default__": data + model}

@@ -118,7 +118,7 @@ def describe(model: MiniGPT, outcome: TrainingOutcome, log: Any) -> Ended:
         outcome.history,
         outcome.summary,
         log.samples,
-        {row for row in logged if row[1] != "train/tokens_per_second"},
+        {row for row in logged if row[1] not in {"train/tokens_per_second", "train/seconds"}},
     )
 
 

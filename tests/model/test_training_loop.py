@@ -93,7 +93,20 @@ def test_train_logs_what_it_measures(run: Callable[..., TrainingOutcome], traini
     assert min(training_log.values("train/tokens_per_second")) > 0
     assert training_log.values("val/unk_rate") == [0.0, 0.0]
     names = {name for _, metrics in training_log.metrics for name in metrics}
-    assert set(outcome.history["name"]) == names - {"train/tokens_per_second"}
+    assert set(outcome.history["name"]) == names - {"train/tokens_per_second", "train/seconds", "train/words"}
+
+
+def test_train_logs_the_words_and_seconds_behind_each_measurement(
+    run: Callable[..., TrainingOutcome], training_log: Any
+) -> None:
+    outcome = run(epochs=2, log_every_steps=2)
+
+    logged = {
+        (step, values["train/words"]) for step, values in training_log.metrics if "train/loss" in values
+    }
+    losses = outcome.history[outcome.history["name"] == "train/loss"]
+    assert logged == set(zip(losses["step"], losses["words"], strict=True))
+    assert training_log.values("train/seconds") == outcome.speed["seconds"].tolist()
 
 
 def test_train_counts_words_and_not_padding(run: Callable[..., TrainingOutcome]) -> None:

@@ -9,6 +9,7 @@ from minigpt_pipeline.datasets.compute_dataset import ComputeDataset
 from minigpt_pipeline.datasets.figure_dataset import FigureDataset
 from minigpt_pipeline.datasets.json_dataset import JsonDataset
 from minigpt_pipeline.datasets.ngram_model_dataset import NgramModelDataset
+from minigpt_pipeline.datasets.page_dataset import PageDataset
 from minigpt_pipeline.datasets.pages_dataset import PagesDataset
 from minigpt_pipeline.datasets.reviews_archive_dataset import ReviewsArchiveDataset
 from minigpt_pipeline.datasets.table_dataset import TableDataset
@@ -23,6 +24,7 @@ __all__ = [
     "FigureDataset",
     "JsonDataset",
     "NgramModelDataset",
+    "PageDataset",
     "PagesDataset",
     "ReviewsArchiveDataset",
     "TableDataset",

@@ -9,6 +9,10 @@ from minigpt_pipeline.model.training_log import TrainingLog
 
 SPEED = "train/tokens_per_second"
 
+WORDS = "train/words"
+SECONDS = "train/seconds"
+"""In the log, where a step is all that a measurement carries: runs of other batches or speeds are compared by these."""
+
 
 class TrainingRecord:
     """Sends every measurement to the log and keeps it.
@@ -34,7 +38,7 @@ class TrainingRecord:
             words: Words trained on so far, padding not counted.
             metrics: Values by name.
         """
-        self._training_log.log(step, metrics)
+        self._training_log.log(step, metrics | {WORDS: words})
         self._history += [
             {"epoch": epoch, "step": step, "words": words, "name": name, "value": value}
             for name, value in metrics.items()
@@ -48,7 +52,7 @@ class TrainingRecord:
             seconds: Since the start, in all attempts.
             tokens_per_second: Words, padding not counted, per second of optimizer steps.
         """
-        self._training_log.log(step, {SPEED: tokens_per_second})
+        self._training_log.log(step, {SPEED: tokens_per_second, SECONDS: seconds})
         self._speed.append({"step": step, "seconds": seconds, "tokens_per_second": tokens_per_second})
 
     def log_samples(self, samples: Sequence[dict[str, Any]]) -> None:
@@ -68,9 +72,12 @@ class TrainingRecord:
     def take_over(self, content: dict[str, Any]) -> None:
         """Go on with the record of a killed training, and send all of it to the log of this one."""
         self._history, self._speed, self._samples = content["history"], content["speed"], content["samples"]
-        measured = [(row["step"], {row["name"]: row["value"]}) for row in self._history]
-        speeds = [(row["step"], {SPEED: row["tokens_per_second"]}) for row in self._speed]
-        self._training_log.take_over(content["log"], measured + speeds, self._samples)
+        by_step: dict[int, dict[str, float]] = {}
+        for row in self._history:
+            by_step.setdefault(row["step"], {}).update({row["name"]: row["value"], WORDS: row["words"]})
+        for row in self._speed:
+            by_step[int(row["step"])] |= {SPEED: row["tokens_per_second"], SECONDS: row["seconds"]}
+        self._training_log.take_over(content["log"], list(by_step.items()), self._samples)
 
     def history(self) -> pd.DataFrame:
         """Return `epoch`, `step`, `words` (int64), `name` (str) and `value` (float64), a row a measurement."""

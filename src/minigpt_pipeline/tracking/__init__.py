@@ -1,5 +1,6 @@
 """Everything that the project tells MLflow; no other room but `serving` imports it."""
 
+from minigpt_pipeline.tracking.model_runs import ModelRunsDataset
 from minigpt_pipeline.tracking.training_log import TrainingLogDataset
 
-__all__ = ["TrainingLogDataset"]
+__all__ = ["ModelRunsDataset", "TrainingLogDataset"]

@@ -1,0 +1,1 @@
+"""Trained models beside each other: which runs, what differs between them, and the page that shows it."""

@@ -1,0 +1,137 @@
+"""The page that shows runs of models beside each other."""
+
+import re
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from minigpt_pipeline.comparison.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, draw_charts
+from minigpt_pipeline.comparison.formats import format_difference, format_number, format_seconds
+from minigpt_pipeline.comparison.model_run import ComparedRuns, ModelRun
+from minigpt_pipeline.comparison.selection import SHORT_ID
+from minigpt_pipeline.comparison.tables import (
+    compare_metrics,
+    compare_parameters,
+    compare_texts,
+    describe_common_settings,
+    find_incomparable,
+)
+
+NUM_COLOURS = 8
+"""Of lines; a ninth run has the colour of the first, and its number tells them apart."""
+
+TEMPLATE = "comparison.html.jinja"
+CURVES = {"val/loss": "Validation films", "train/loss": "Training"}
+
+
+def render_page(compared: ComparedRuns, texts_per_prompt: int) -> str:
+    """Write the page; it asks for nothing from anywhere, and the browser is told to refuse it.
+
+    Args:
+        compared: One run or more.
+        texts_per_prompt: How many texts of each prompt are not folded away.
+
+    Returns:
+        HTML, the same for the same arguments.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    runs = compared.runs
+    environment = Environment(
+        loader=PackageLoader("minigpt_pipeline.comparison"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": format_number, "difference": format_difference}
+    differing, equal = compare_parameters(runs)
+    charts = {metric: draw_charts(runs, metric) for metric in CURVES}
+    axes = {chart.axis.key: chart.axis for drawn in charts.values() for chart in drawn}
+    return environment.get_template(TEMPLATE).render(
+        title=f"Comparison of {len(runs)} models" if len(runs) > 1 else "One model",
+        compared=compared,
+        version=version("minigpt-pipeline"),
+        cards=[describe_run(run, number) for number, run in enumerate(runs, start=1)],
+        warnings=describe_incomparable(find_incomparable(runs)),
+        metrics=compare_metrics(runs),
+        has_intervals=any(name.endswith("_low") for run in runs for name in run.metrics),
+        charts={CURVES[metric]: drawn for metric, drawn in charts.items() if drawn},
+        axes=list(axes.values()),
+        picture={
+            "width": WIDTH,
+            "height": HEIGHT,
+            "left": LEFT,
+            "right": RIGHT,
+            "top": TOP,
+            "bottom": BOTTOM,
+        },
+        differing=differing,
+        equal=equal,
+        prompts=compare_texts(runs),
+        settings=describe_common_settings(runs),
+        texts_per_prompt=texts_per_prompt,
+    )
+
+
+@dataclass(frozen=True)
+class Card:
+    """A run in a few words.
+
+    Args:
+        number: From 1, in the order of the columns.
+        colour: From 1 to `NUM_COLOURS`.
+        short_id: As much of the id as tells it from others.
+        run_id: All of it.
+        name: As MLflow shows it.
+        status: In small letters.
+        facts: What else is to be told, by its name.
+    """
+
+    number: int
+    colour: int
+    short_id: str
+    run_id: str
+    name: str
+    status: str
+    facts: dict[str, str]
+
+
+def describe_run(run: ModelRun, number: int) -> Card:
+    """Say in a few words what a run is."""
+    summary, tags = run.summary, run.tags
+    trained = [seconds for _, seconds in run.curves.get("train/seconds", ())]
+    facts = {
+        "environment": tags.get("environment"),
+        "commit": _shorten_commit(tags.get("git_commit")),
+        "device": " ".join(tags[name] for name in ("device", "precision") if name in tags),
+        "started": f"{summary.started:%Y-%m-%d %H:%M} UTC",
+        "duration": "still running" if run.seconds is None else format_seconds(run.seconds),
+        "of it training": format_seconds(trained[-1]) if trained else None,
+        "steps": tags.get("steps"),
+        "data digest": tags.get("data_digest"),
+    }
+    return Card(
+        number,
+        (number - 1) % NUM_COLOURS + 1,
+        summary.run_id[:SHORT_ID],
+        summary.run_id,
+        summary.name,
+        summary.status.lower(),
+        {name: text or "unknown" for name, text in facts.items()},
+    )
+
+
+def _shorten_commit(commit: str | None) -> str | None:
+    """Shorten the hash and keep what stands behind it, as in `0123456-dirty`."""
+    return commit and re.sub(r"\b([0-9a-f]{7})[0-9a-f]{33}\b", r"\1", commit)
+
+
+def describe_incomparable(reasons: dict[str, list[str]]) -> list[str]:
+    """Say what differs so much that figures can't be compared as they stand."""
+    differing = sorted({name for names in reasons.values() for name in names})
+    groups = {name: [f"{group}/" for group, names in reasons.items() if name in names] for name in differing}
+    return [
+        f"The runs differ in {name}: their {' and '.join(groups[name])} figures can't be compared as they stand, "
+        "so that neither a best one is marked nor a difference given."
+        for name in differing
+    ]
