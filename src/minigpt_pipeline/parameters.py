@@ -109,6 +109,12 @@ class ModelParameters(Parameters):
     """Of an adaptive output layer: width at which the other words are scored."""
     tied_embeddings: bool = False
     """Whether a full output layer shares the vectors of the token embedding (Press and Wolf, 2017)."""
+    normalization: Literal["post", "pre"] = "post"
+    """Layer normalization after each sum, or before each part of a block and the output layer (Xiong et al., 2020)."""
+    positions: Literal["learned", "rotary"] = "learned"
+    """How a word's place is told: a learned vector for each, or queries and keys that are rotated (Su et al., 2021)."""
+    activation: Literal["relu", "gelu"] = "relu"
+    """Of the feed-forward networks; `gelu` is smooth at zero (Hendrycks and Gimpel, 2016)."""
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:
@@ -116,6 +122,17 @@ class ModelParameters(Parameters):
             raise ValueError(
                 f"embed_dim={self.embed_dim} is not divisible by num_heads={self.num_heads}: "
                 "change one of them, or set head_dim, in conf/base/parameters_training.yml"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rotated_heads_have_an_even_width(self) -> Self:
+        head_dim = self.head_dim or self.embed_dim // self.num_heads
+        if self.positions == "rotary" and head_dim % 2:
+            raise ValueError(
+                f"positions=rotary rotates pairs of a head's columns, and heads of width {head_dim} don't pair: "
+                "change head_dim, embed_dim or num_heads, or set positions to learned, in "
+                "conf/base/parameters_training.yml"
             )
         return self
 

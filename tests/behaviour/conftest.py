@@ -1,6 +1,7 @@
 """A tiny model and the alphabet that it learns."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,21 +14,30 @@ from minigpt_pipeline.model.training_record import TrainingRecord
 from minigpt_pipeline.model.training_sequences import TruncatedSequences
 from minigpt_pipeline.parameters import ModelParameters, OptimizerParameters, TrainingParameters
 
+OPTIONS = [
+    {},
+    {"normalization": "pre"},
+    {"positions": "rotary"},
+    {"activation": "gelu"},
+    {"normalization": "pre", "positions": "rotary", "activation": "gelu", "num_blocks": 2},
+]
+"""Every property holds with each, and with all at once."""
+
 
 @pytest.fixture
-def make_model() -> Callable[[int], MiniGPT]:
-    def make(seed: int) -> MiniGPT:
+def make_model() -> Callable[..., MiniGPT]:
+    def make(seed: int, **options: Any) -> MiniGPT:
         keras.utils.set_random_seed(seed)
-        sizes = ModelParameters(
-            sequence_length=8,
-            embed_dim=16,
-            num_heads=2,
-            head_dim=6,
-            feed_forward_dim=32,
-            num_blocks=1,
-            dropout=0.1,
-        )
-        return create_model(sizes, vocabulary_size=28)
+        sizes = {
+            "sequence_length": 8,
+            "embed_dim": 16,
+            "num_heads": 2,
+            "head_dim": 6,
+            "feed_forward_dim": 32,
+            "num_blocks": 1,
+            "dropout": 0.1,
+        }
+        return create_model(ModelParameters(**sizes | options), vocabulary_size=28)
 
     return make
 

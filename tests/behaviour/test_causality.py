@@ -1,12 +1,14 @@
 """No position may know of a later one: a model that does has a loss that means nothing."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from minigpt_pipeline.model import causal_self_attention
 from minigpt_pipeline.model.mini_gpt import MiniGPT
+from tests.behaviour.conftest import OPTIONS
 
 
 def changed_positions(model: MiniGPT, token_ids: np.ndarray, place: int) -> list[int]:
@@ -17,15 +19,18 @@ def changed_positions(model: MiniGPT, token_ids: np.ndarray, place: int) -> list
     return np.flatnonzero(differs.any(axis=(0, 2))).tolist()
 
 
-@pytest.mark.parametrize("place", range(8))
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_a_token_changes_no_logit_before_it(
-    make_model: Callable[[int], MiniGPT], sequences: np.ndarray, place: int
+    make_model: Callable[..., MiniGPT], sequences: np.ndarray, options: dict[str, Any]
 ) -> None:
-    assert changed_positions(make_model(1), sequences[:, :8], place) == list(range(place, 8))
+    model = make_model(1, **options)
+
+    for place in range(8):
+        assert changed_positions(model, sequences[:, :8], place) == list(range(place, 8))
 
 
 def test_a_token_changes_earlier_logits_where_the_mask_is_broken(
-    make_model: Callable[[int], MiniGPT], sequences: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    make_model: Callable[..., MiniGPT], sequences: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The test above would see it."""
     monkeypatch.setattr(

@@ -1,6 +1,7 @@
 """What training does to a model."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,11 +9,12 @@ import pytest
 from minigpt_pipeline.model.evaluation import evaluate
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.training_loop import TrainingOutcome
+from tests.behaviour.conftest import OPTIONS
 
 Train = Callable[..., TrainingOutcome]
 
 
-def test_one_batch_is_overfitted(make_model: Callable[[int], MiniGPT], train_for: Train) -> None:
+def test_one_batch_is_overfitted(make_model: Callable[..., MiniGPT], train_for: Train) -> None:
     # Each begins with a letter of its own, so that all that follows can be known.
     batch = np.random.default_rng(1).integers(2, 28, size=(8, 9)).astype("int32")
     batch[:, 0] = np.arange(8) + 2
@@ -23,8 +25,11 @@ def test_one_batch_is_overfitted(make_model: Callable[[int], MiniGPT], train_for
     assert evaluate(model, batch, batch_size=8)["loss"] < 0.02
 
 
-def test_padding_does_not_move_the_loss(make_model: Callable[[int], MiniGPT], sequences: np.ndarray) -> None:
-    model = make_model(1)
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_padding_does_not_move_the_loss(
+    make_model: Callable[..., MiniGPT], sequences: np.ndarray, options: dict[str, Any]
+) -> None:
+    model = make_model(1, **options)
     short = sequences[:, :5]
     padded = np.pad(short, ((0, 3), (0, 4)))
 
@@ -34,7 +39,7 @@ def test_padding_does_not_move_the_loss(make_model: Callable[[int], MiniGPT], se
 
 
 def test_padding_does_not_move_the_weights(
-    make_model: Callable[[int], MiniGPT], train_for: Train, sequences: np.ndarray
+    make_model: Callable[..., MiniGPT], train_for: Train, sequences: np.ndarray
 ) -> None:
     """Dropout draws by place, so it is left out; Adam would make noise of gradients that are zero but for rounding."""
     models = [make_model(1), make_model(1)]
@@ -49,9 +54,23 @@ def test_padding_does_not_move_the_weights(
         np.testing.assert_allclose(weight, padded_weight, atol=1e-5)
 
 
+def test_bfloat16_trains_nearly_as_float32_does(
+    make_model: Callable[..., MiniGPT], train_for: Train, sequences: np.ndarray
+) -> None:
+    """With every option at once, and without dropout, which draws from another seed in a copy of the model."""
+    losses = []
+    for precision in ("float32", "mixed_bfloat16"):
+        model = make_model(1, **OPTIONS[-1], dropout=0.0)
+        outcome = train_for(model, sequences, steps=20, precision=precision)
+        losses.append(outcome.summary["best_validation_loss"])
+
+    assert losses[0] < 2.8  # ln 26 = 3.26 without any learning
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_equal_seeds_give_equal_weights(
-    make_model: Callable[[int], MiniGPT], train_for: Train, sequences: np.ndarray, precision: str
+    make_model: Callable[..., MiniGPT], train_for: Train, sequences: np.ndarray, precision: str
 ) -> None:
     first, again = make_model(1), make_model(1)
     for model in (first, again):
@@ -62,7 +81,7 @@ def test_equal_seeds_give_equal_weights(
 
 @pytest.mark.parametrize(("weights_seed", "order_seed"), [(2, 0), (1, 3)])
 def test_other_seeds_give_other_weights(
-    make_model: Callable[[int], MiniGPT],
+    make_model: Callable[..., MiniGPT],
     train_for: Train,
     sequences: np.ndarray,
     weights_seed: int,

@@ -21,6 +21,9 @@ SIZES = {
     "num_blocks": 1,
     "dropout": 0.1,
 }
+OPTIONS = {"normalization": "pre", "positions": "rotary", "activation": "gelu", "num_blocks": 2}
+"""All that is off in `SIZES`, at once."""
+
 SETTINGS = {
     "seed": 5,
     "batch_size": 8,

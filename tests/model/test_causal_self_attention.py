@@ -3,33 +3,9 @@ import numpy as np
 import pytest
 
 from minigpt_pipeline.model.causal_self_attention import CausalSelfAttention, causal_attention_mask
+from tests.model import by_hand
 
 RNG = np.random.default_rng(3)
-
-
-def attend_by_hand(
-    inputs: np.ndarray, weights: list[np.ndarray], num_heads: int, head_dim: int
-) -> np.ndarray:
-    """Loops over sequences, heads and positions, each word looking at itself and those before it."""
-    input_w, input_b, output_w, output_b = weights
-    query_w, key_w, value_w = np.split(input_w, 3, axis=1)
-    query_b, key_b, value_b = np.split(input_b, 3)
-    outputs = np.zeros_like(inputs)
-    for number, sequence in enumerate(inputs):
-        query, key, value = (
-            sequence @ query_w + query_b,
-            sequence @ key_w + key_b,
-            sequence @ value_w + value_b,
-        )
-        gathered = np.zeros((len(sequence), num_heads * head_dim))
-        for head in range(num_heads):
-            columns = slice(head * head_dim, (head + 1) * head_dim)
-            for place in range(len(sequence)):
-                scores = key[: place + 1, columns] @ query[place, columns] / np.sqrt(head_dim)
-                shares = np.exp(scores) / np.exp(scores).sum()
-                gathered[place, columns] = shares @ value[: place + 1, columns]
-        outputs[number] = gathered @ output_w + output_b
-    return outputs
 
 
 def test_causal_attention_mask_is_a_lower_triangle() -> None:
@@ -46,15 +22,35 @@ def test_causal_attention_mask_has_the_rows_of_the_asked_positions() -> None:
     assert mask[:, 0, 0].tolist() == [[True, True, True], [True, False, False]]
 
 
-def test_call_agrees_with_a_computation_by_hand() -> None:
-    layer = CausalSelfAttention(num_heads=2, head_dim=5)
-    inputs = RNG.normal(size=(3, 4, 6)).astype("float32")
-    layer(inputs)
+def make_layer(rotary_length: int | None) -> CausalSelfAttention:
+    layer = CausalSelfAttention(num_heads=2, head_dim=6, rotary_length=rotary_length)
+    layer.build((None, None, 7))
     layer.set_weights([RNG.normal(size=weight.shape) for weight in layer.get_weights()])
+    return layer
 
-    expected = attend_by_hand(inputs.astype("float64"), layer.get_weights(), num_heads=2, head_dim=5)
+
+@pytest.fixture(params=[None, 9], ids=["plain", "rotary"])
+def layer(request: pytest.FixtureRequest) -> CausalSelfAttention:
+    return make_layer(request.param)
+
+
+def test_call_agrees_with_a_computation_by_hand(layer: CausalSelfAttention) -> None:
+    inputs = RNG.normal(size=(3, 4, 7)).astype("float32")
+
+    expected = [by_hand.attend(sequence, layer) for sequence in inputs.astype("float64")]
 
     np.testing.assert_allclose(np.array(layer(inputs)), expected, atol=1e-5)
+
+
+def test_places_matter_where_queries_and_keys_are_rotated() -> None:
+    """Without, the last word sees those before it as a set."""
+    inputs = RNG.normal(size=(1, 4, 7)).astype("float32")
+    exchanged = inputs[:, [1, 0, 2, 3]]
+
+    for rotary_length, matters in ((None, False), (4, True)):
+        layer = make_layer(rotary_length)
+        last, other = np.array(layer(inputs))[:, -1], np.array(layer(exchanged))[:, -1]
+        assert (np.abs(last - other).max() > 0.01) == matters
 
 
 def test_queries_keys_and_values_begin_at_glorot_s_scale_of_each() -> None:
@@ -66,16 +62,8 @@ def test_queries_keys_and_values_begin_at_glorot_s_scale_of_each() -> None:
         assert np.abs(kernel).max() == pytest.approx(np.sqrt(6 / (100 + 128)), rel=0.01)
 
 
-@pytest.fixture
-def layer() -> CausalSelfAttention:
-    layer = CausalSelfAttention(num_heads=2, head_dim=5)
-    layer.build((None, None, 6))
-    layer.set_weights([RNG.normal(size=weight.shape) for weight in layer.get_weights()])
-    return layer
-
-
 def test_step_gives_word_by_word_what_call_gives_at_once(layer: CausalSelfAttention) -> None:
-    inputs = RNG.normal(size=(3, 4, 6)).astype("float32")
+    inputs = RNG.normal(size=(3, 4, 7)).astype("float32")
     cache, outputs = layer.make_cache(3, length=7), []
 
     for place in range(4):
@@ -86,8 +74,8 @@ def test_step_gives_word_by_word_what_call_gives_at_once(layer: CausalSelfAttent
 
 
 def test_step_looks_at_nothing_that_the_cache_holds_of_later_places(layer: CausalSelfAttention) -> None:
-    word = RNG.normal(size=(2, 1, 6)).astype("float32")
-    used = tuple(1e6 * np.ones((2, 2, 7, 5), dtype="float32") for _ in range(2))
+    word = RNG.normal(size=(2, 1, 7)).astype("float32")
+    used = tuple(1e6 * np.ones((2, 2, 7, 6), dtype="float32") for _ in range(2))
 
     afresh, _ = layer.step(word, layer.make_cache(2, length=7), np.zeros(2, dtype="int32"))
     again, (keys, _) = layer.step(word, used, np.zeros(2, dtype="int32"))
@@ -97,13 +85,16 @@ def test_step_looks_at_nothing_that_the_cache_holds_of_later_places(layer: Causa
 
 
 def test_step_stands_at_another_place_in_each_text(layer: CausalSelfAttention) -> None:
-    words = RNG.normal(size=(2, 3, 6)).astype("float32")
+    words = RNG.normal(size=(2, 3, 7)).astype("float32")
     _, cache = layer.step(words[:, :1], layer.make_cache(2, length=7), np.array([0, 0]))
     _, cache = layer.step(words[:, 1:2], cache, np.array([1, 1]))
 
     output, _ = layer.step(words[:, 2:], cache, np.array([2, 1]))
 
-    expected = [layer(words[:1]), layer(words[1:, [0, 2]])]
+    expected = [
+        layer(words[:1]),
+        layer(words[1:, [0, 2]]),
+    ]  # the second text's last word replaced the one before
     np.testing.assert_allclose(
         np.array(output)[:, 0], [np.array(whole)[0, -1] for whole in expected], atol=1e-5
     )
@@ -118,9 +109,9 @@ def test_dropout_acts_in_training_alone() -> None:
 
 
 def test_config_makes_the_same_layer() -> None:
-    layer = CausalSelfAttention(2, 5, dropout=0.25, name="attention")
+    layer = CausalSelfAttention(2, 6, dropout=0.25, rotary_length=9, name="attention")
 
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
 
     assert copy.get_config() == layer.get_config()
-    assert (copy.num_heads, copy.head_dim, copy.dropout) == (2, 5, 0.25)
+    assert (copy.num_heads, copy.head_dim, copy.dropout, copy.rotary_length) == (2, 6, 0.25, 9)

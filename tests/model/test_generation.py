@@ -12,6 +12,7 @@ from minigpt_pipeline.model.sampling import Choice, draw_words
 from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import GenerationParameters, SamplingParameters
 from minigpt_pipeline.text.vocabulary import Vocabulary
+from tests.model.conftest import OPTIONS
 from tests.model.drawing import make_drawable
 
 
@@ -52,7 +53,7 @@ def write_uncached(model: MiniGPT) -> Callable[..., list[int]]:
 def make_opinionated(make_model: Callable[..., MiniGPT]) -> Callable[..., MiniGPT]:
     """Fresh weights expect nearly the same of any text; these don't."""
 
-    def make(**sizes: int) -> MiniGPT:
+    def make(**sizes: Any) -> MiniGPT:
         model = make_model(**sizes)
         rng = np.random.default_rng(11)
         for matrix in (weight for weight in model.weights if len(weight.shape) == 2):
@@ -81,10 +82,14 @@ PROMPTS = [[5], [2, 3, 4], [9, 8, 7, 6, 5, 4, 3], [7, 2, 9, 4, 4, 3, 2, 5], list
         {"sequence_length": 2},
         {"sequence_length": 3},
         {"sequence_length": 80},
+        {"normalization": "pre"},
+        {"positions": "rotary"},
+        OPTIONS,
+        {**OPTIONS, "sequence_length": 3},
     ],
 )
 def test_generate_writes_what_the_uncached_model_writes(
-    make_opinionated: Callable[..., MiniGPT], sizes: dict[str, int]
+    make_opinionated: Callable[..., MiniGPT], sizes: dict[str, Any]
 ) -> None:
     """Up to the context length and past it, from prompts of any length, in one group."""
     model = make_opinionated(**sizes)

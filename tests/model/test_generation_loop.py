@@ -21,6 +21,7 @@ from minigpt_pipeline.model.generation_loop import (
 )
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.sampling import Choice
+from tests.model.conftest import OPTIONS
 
 GREEDY = Choice(np.float32(1), np.int32(1), np.float32(np.inf))
 SMALL = {"vocabulary_size": 28}
@@ -32,6 +33,13 @@ PUBLISHED_EXAMPLE = {
     "head_dim": 256,
     "feed_forward_dim": 256,
 }
+ALL_SIZES = [
+    SMALL,
+    SMALL | OPTIONS,
+    PUBLISHED_EXAMPLE,
+    PUBLISHED_EXAMPLE | ADAPTIVE,
+    PUBLISHED_EXAMPLE | OPTIONS,
+]
 
 
 def write(
@@ -40,7 +48,7 @@ def write(
     return write_group(model, model.arrange_output_layer(), prompts, choice, None, uniforms, rows)
 
 
-@pytest.mark.parametrize("sizes", [SMALL, PUBLISHED_EXAMPLE, PUBLISHED_EXAMPLE | ADAPTIVE])
+@pytest.mark.parametrize("sizes", ALL_SIZES)
 def test_the_kernels_give_every_row_the_same_bits_beside_any_others(
     make_model: Callable[..., MiniGPT], sizes: dict[str, Any]
 ) -> None:
@@ -67,7 +75,7 @@ def test_the_kernels_give_every_row_the_same_bits_beside_any_others(
     assert np.ptp(logits[0][2:28]) > 0
 
 
-@pytest.mark.parametrize("sizes", [SMALL, PUBLISHED_EXAMPLE, PUBLISHED_EXAMPLE | ADAPTIVE])
+@pytest.mark.parametrize("sizes", ALL_SIZES)
 @pytest.mark.parametrize("rows", [FEW_ROWS, MANY_ROWS])
 @pytest.mark.skipif(
     "avx512f" not in describe_machine()["instruction_sets"],

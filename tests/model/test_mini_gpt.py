@@ -11,7 +11,22 @@ import pytest
 
 from minigpt_pipeline.model.mini_gpt import MiniGPT, create_model
 from minigpt_pipeline.parameters import ModelParameters
+from tests.model import by_hand
 from tests.model.drawing import list_by_word
+
+PRE, ROTARY, GELU = {"normalization": "pre"}, {"positions": "rotary"}, {"activation": "gelu"}
+
+
+@pytest.fixture
+def make_random_model(make_model: Callable[..., MiniGPT]) -> Callable[..., MiniGPT]:
+    """Biases and norms of fresh weights, too, would hide what they do."""
+
+    def make(**sizes: Any) -> MiniGPT:
+        model, rng = make_model(**sizes), np.random.default_rng(2)
+        model.set_weights([rng.normal(size=weight.shape) / 2 for weight in model.get_weights()])
+        return model
+
+    return make
 
 
 def test_logits_have_one_row_for_each_position(model: MiniGPT) -> None:
@@ -30,8 +45,36 @@ def test_hidden_states_and_output_layer_are_the_whole_model(model: MiniGPT, alph
     "sizes",
     [
         {},
+        {"num_blocks": 3},
+        {"sequence_length": 40},
+        {"tied_embeddings": True},
+        {"output_layer": "adaptive", "num_frequent_words": 9, "rare_word_dim": 4},
+        PRE,
+        ROTARY,
+        GELU,
+        {**PRE, **ROTARY, **GELU, "num_blocks": 2, "tied_embeddings": True, "sequence_length": 40},
+    ],
+    ids=str,
+)
+def test_logits_agree_with_a_computation_by_hand(
+    make_random_model: Callable[..., MiniGPT], sizes: dict[str, Any]
+) -> None:
+    model = make_random_model(**sizes)
+    word_ids = np.random.default_rng(5).integers(28, size=(2, model.sequence_length))
+
+    probabilities = keras.ops.log_softmax(model(word_ids), axis=-1)
+
+    expected = [by_hand.predict(text, model) for text in word_ids]
+    np.testing.assert_allclose(np.array(probabilities), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {},
         {"output_layer": "adaptive", "num_frequent_words": 9, "rare_word_dim": 4},
         {"tied_embeddings": True},
+        PRE,
     ],
 )
 def test_score_next_words_gives_the_probabilities_of_the_whole_model(
@@ -64,15 +107,17 @@ def test_score_next_words_gives_float32_whatever_the_precision(model: MiniGPT, a
         {"num_heads": 1, "head_dim": 16, "num_blocks": 2},
         {"sequence_length": 2},
         {"sequence_length": 11, "embed_dim": 6},
+        PRE,
+        ROTARY,
+        GELU,
+        {**PRE, **ROTARY, **GELU, "num_blocks": 2, "sequence_length": 11},
     ],
 )
 def test_step_gives_word_by_word_the_logits_of_the_whole_model(
-    make_model: Callable[..., MiniGPT], sizes: dict[str, int]
+    make_random_model: Callable[..., MiniGPT], sizes: dict[str, Any]
 ) -> None:
-    model = make_model(**sizes)
-    rng = np.random.default_rng(2)
-    model.set_weights([rng.normal(size=weight.shape) / 2 for weight in model.get_weights()])
-    token_ids = rng.integers(28, size=(3, model.sequence_length))
+    model = make_random_model(**sizes)
+    token_ids = np.random.default_rng(3).integers(28, size=(3, model.sequence_length))
     logits, caches = np.array(model(token_ids))[:, :, 2:], model.make_caches(3, model.sequence_length)
     arranged = model.arrange_output_layer()
 
@@ -108,7 +153,34 @@ def test_create_model_has_as_many_weights_as_the_published_example() -> None:
     assert create_model(sizes, 20_000).count_params() == expected
 
 
-@pytest.mark.parametrize("sizes", [{}, {"output_layer": "adaptive"}, {"tied_embeddings": True}], ids=str)
+@pytest.mark.parametrize(
+    ("sizes", "change"),
+    [
+        (PRE, 2 * 8),  # gain and offset of the last norm
+        (ROTARY, -8 * 8),  # no vectors of places
+        (GELU, 0),
+        ({"tied_embeddings": True}, -28 * 8),
+        ({"num_blocks": 3}, 2 * (4 * 9 * 8 + (9 * 16 + 17 * 8) + 2 * 2 * 8)),
+    ],
+    ids=str,
+)
+def test_create_model_has_the_weights_that_an_option_needs(
+    make_model: Callable[..., MiniGPT], sizes: dict[str, Any], change: int
+) -> None:
+    assert make_model(**sizes).count_params() == make_model().count_params() + change
+
+
+def test_a_config_without_the_options_is_that_of_a_model_without_them(model: MiniGPT) -> None:
+    config = model.get_config()
+    options = {name: config.pop(name) for name in ("normalization", "positions", "activation")}
+
+    assert MiniGPT.from_config(config).get_config() == config | options
+    assert options == {"normalization": "post", "positions": "learned", "activation": "relu"}
+
+
+@pytest.mark.parametrize(
+    "sizes", [{}, {"output_layer": "adaptive"}, {"tied_embeddings": True}, PRE, ROTARY, GELU], ids=str
+)
 def test_config_makes_the_same_model(make_model: Callable[..., MiniGPT], sizes: dict[str, Any]) -> None:
     model = make_model(num_frequent_words=12, rare_word_dim=4, **sizes)
     copy = keras.saving.deserialize_keras_object(
@@ -117,12 +189,15 @@ def test_config_makes_the_same_model(make_model: Callable[..., MiniGPT], sizes: 
 
     assert isinstance(copy, MiniGPT)
     assert copy.get_config() == model.get_config()
+    assert [weight.path for weight in copy.weights] == [weight.path for weight in model.weights]
     assert [weight.shape for weight in copy.weights] == [weight.shape for weight in model.weights]
 
 
+@pytest.mark.parametrize("sizes", [{}, PRE, ROTARY, GELU], ids=str)
 def test_in_precision_computes_less_precisely_with_the_same_float32_weights(
-    model: MiniGPT, alphabets: np.ndarray
+    make_model: Callable[..., MiniGPT], alphabets: np.ndarray, sizes: dict[str, Any]
 ) -> None:
+    model = make_model(**sizes)
     copy = model.in_precision("mixed_bfloat16")
 
     assert {str(weight.dtype) for weight in copy.weights} == {"float32"}
@@ -137,6 +212,7 @@ def test_in_precision_computes_less_precisely_with_the_same_float32_weights(
     [
         "token_and_position_embedding",
         "causal_self_attention",
+        "rotary_positions",
         "transformer_block",
         "full_softmax",
         "adaptive_softmax",

@@ -2,11 +2,11 @@
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from minigpt_pipeline.model.training_record import TrainingRecord
 from minigpt_pipeline.model.training_sequences import TruncatedSequences
 from minigpt_pipeline.parameters import GenerationParameters, SamplingParameters, TrainingParameters
 from minigpt_pipeline.text.vocabulary import Vocabulary
+from tests.model.conftest import OPTIONS
 
 GENERATION = GenerationParameters(
     prompts=["a b"],
@@ -85,9 +86,12 @@ def attempt(
     """Train, as a process of its own would, with the checkpoints that earlier attempts have left."""
 
     def run(
-        events: Events | None = None, precision: str = "float32", dropout: float = 0.1, **settings: Any
+        events: Events | None = None,
+        precision: str = "float32",
+        sizes: Mapping[str, Any] = MappingProxyType({}),
+        **settings: Any,
     ) -> Ended:
-        log, model = type(training_log)(), make_model(dropout=dropout)
+        log, model = type(training_log)(), make_model(**sizes)
         record = TrainingRecord(log)
         generator = TextGenerator(letters, GENERATION, 1, record)
         store = CheckpointStore(tmp_path / "checkpoints", keep=2)
@@ -191,21 +195,21 @@ def test_a_training_killed_at_any_event_ends_as_if_it_had_not_been(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("precision", "optimizer", "dropout"),
+    ("precision", "optimizer", "sizes"),
     [
-        ("float32", "sgd", 0.1),
-        ("float32", "adam", 0.5),
-        ("mixed_bfloat16", "adam", 0.5),
-        ("mixed_float16", "adam", 0.5),
-        ("mixed_float16", "sgd", 0.1),
+        ("float32", "sgd", {}),
+        ("float32", "adam", {"dropout": 0.5}),
+        ("mixed_bfloat16", "adam", {**OPTIONS, "dropout": 0.5}),
+        ("mixed_float16", "adam", {"dropout": 0.5}),
+        ("mixed_float16", "sgd", {}),
     ],
 )
 def test_a_training_killed_again_and_again_ends_as_if_it_had_not_been(
-    attempt: Attempt, precision: str, optimizer: str, dropout: float
+    attempt: Attempt, precision: str, optimizer: str, sizes: dict[str, Any]
 ) -> None:
     options: dict[str, Any] = {
         "precision": precision,
-        "dropout": dropout,
+        "sizes": sizes,
         "optimizer": {"name": optimizer, "learning_rate": 0.05},
         "epochs": 3,
         "evaluate_every_steps": 3,  # checkpoints hold losses that are not logged yet, and best weights

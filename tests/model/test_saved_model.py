@@ -3,6 +3,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -17,6 +18,7 @@ from minigpt_pipeline.model.saved_model import (
     save_trained_model,
 )
 from minigpt_pipeline.text.vocabulary import Vocabulary
+from tests.model.conftest import OPTIONS
 
 
 @pytest.fixture
@@ -50,6 +52,18 @@ def test_save_and_load_give_bit_equal_logits(saved: Path, model: MiniGPT, alphab
     assert np.array_equal(loaded.load_model()(alphabets[:, :8]), model(alphabets[:, :8]))
     assert loaded.load_model() is loaded.load_model()
     assert loaded.epochs == 3
+
+
+def test_save_and_load_keep_what_a_model_has_been_asked_for(
+    make_model: Callable[..., MiniGPT], letters: Vocabulary, alphabets: np.ndarray, tmp_path: Path
+) -> None:
+    model = make_model(**OPTIONS)
+    save_trained_model(tmp_path / "model.keras", TrainedModel.from_model(model, letters, {}))
+
+    loaded = load_trained_model(tmp_path / "model.keras").load_model()
+
+    assert loaded.get_config() == model.get_config()
+    assert np.array_equal(loaded(alphabets[:, :8]), model(alphabets[:, :8]))
 
 
 def test_load_gives_back_vocabulary_and_metadata(saved: Path, trained_model: TrainedModel) -> None:

@@ -24,12 +24,27 @@ def test_call_takes_the_places_that_it_is_told() -> None:
     assert np.array_equal(single, whole[[0, 1], [2, 1]][:, None])
 
 
+def test_call_gives_the_row_of_the_token_alone_where_places_have_none() -> None:
+    layer = TokenAndPositionEmbedding(vocabulary_size=5, sequence_length=4, embed_dim=3, has_positions=False)
+    token_ids = np.array([[2, 0, 4], [1, 1, 3]], dtype="int32")
+
+    vectors = np.array(layer(token_ids, positions=np.array([[3, 1, 0], [0, 0, 0]])))
+
+    (tokens,) = layer.get_weights()
+    assert np.array_equal(vectors, tokens[token_ids])
+
+
 def test_config_makes_the_same_layer() -> None:
-    layer = TokenAndPositionEmbedding(5, 4, 3, name="embedding", dtype="mixed_bfloat16")
+    layer = TokenAndPositionEmbedding(5, 4, 3, has_positions=False, name="embedding", dtype="mixed_bfloat16")
 
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
 
     assert isinstance(copy, TokenAndPositionEmbedding)
     assert copy.get_config() == layer.get_config()
-    assert (copy.vocabulary_size, copy.sequence_length, copy.embed_dim) == (5, 4, 3)
+    assert (copy.vocabulary_size, copy.sequence_length, copy.embed_dim, copy.has_positions) == (
+        5,
+        4,
+        3,
+        False,
+    )
     assert copy.token_embedding.compute_dtype == "bfloat16"

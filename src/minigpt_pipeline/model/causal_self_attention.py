@@ -9,6 +9,7 @@ from keras import ops
 
 from minigpt_pipeline.model import few_rows
 from minigpt_pipeline.model.blocks import make_writable, write_rows
+from minigpt_pipeline.model.rotary_positions import make_rotations, rotate
 
 Cache = tuple[Any, Any]
 """Keys and values of the words so far, each `(batch_size, head, context, head_dim)`, by position."""
@@ -38,6 +39,8 @@ class CausalSelfAttention(keras.layers.Layer):
         num_heads: int. Number of attention heads.
         head_dim: int. Width of a head's queries, keys and values.
         dropout: float. Share of the attention weights that a training step drops.
+        rotary_length: int. Longest input, in tokens, where queries and keys are rotated by their places; null means
+            that they are not. Rotated heads have an even width.
         **kwargs: For `keras.layers.Layer`, such as `name` and `dtype`.
 
     Call arguments:
@@ -48,14 +51,23 @@ class CausalSelfAttention(keras.layers.Layer):
         Compute dtype, `(batch_size, length, embed_dim)`. `step` gives the same word by word.
 
     References:
-        [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762), section 3.2: `softmax(Q K^T / sqrt(head_dim)) V`.
+        [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762), section 3.2: `softmax(Q K^T / sqrt(head_dim)) V`;
+        [Su et al., 2021](https://arxiv.org/abs/2104.09864): rotary positions.
     """
 
-    def __init__(self, num_heads: int, head_dim: int, dropout: float = 0.0, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        num_heads: int,
+        head_dim: int,
+        dropout: float = 0.0,
+        rotary_length: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.head_dim = head_dim
         self.dropout = dropout
+        self.rotary_length = rotary_length
         self.weights_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="weights_dropout")
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -83,6 +95,8 @@ class CausalSelfAttention(keras.layers.Layer):
         query, key, value = ops.unstack(
             ops.transpose(heads, (2, 0, 3, 1, 4))
         )  # each (batch, head, length, head_dim)
+        places = ops.arange(length, dtype="int32")  # (length,)
+        query, key = self._rotate(query, places), self._rotate(key, places)
         mask = causal_attention_mask(length)  # (1, 1, query, key)
         gathered = self._attend(query, key, value, mask, training)  # (batch, length, width)
         return self.output_projection(gathered)  # (batch, length, embed_dim)
@@ -104,6 +118,8 @@ class CausalSelfAttention(keras.layers.Layer):
             ops.reshape(part, (-1, self.num_heads, 1, self.head_dim))
             for part in ops.split(projected, 3, axis=-1)
         )  # each (batch, head, 1, head_dim)
+        places = positions[:, None, None]  # (batch, 1, 1)
+        query, key = self._rotate(query, places), self._rotate(key, places)
         keys, values = (
             _remember(memory, new, positions) for memory, new in zip(cache, (key, value), strict=True)
         )  # each (batch, head, context, head_dim)
@@ -120,6 +136,12 @@ class CausalSelfAttention(keras.layers.Layer):
         """Return the memory with room for `length` words of each text; it is spent, and must not be used again."""
         widths = ((0, 0), (0, 0), (0, length - cache[0].shape[2]), (0, 0))
         return ops.pad(cache[0], widths), ops.pad(cache[1], widths)
+
+    def _rotate(self, heads: Any, places: Any) -> Any:
+        """Rotate queries or keys, `(batch, head, length, head_dim)`; places: `(length,)`, or `(batch, 1, length)`."""
+        if self.rotary_length is None:
+            return heads
+        return rotate(heads, ops.take(make_rotations(self.rotary_length, self.head_dim), places, axis=0))
 
     def _attend(self, query: Any, key: Any, value: Any, mask: Any, training: bool = False) -> Any:
         scores = ops.matmul(query, ops.swapaxes(key, -1, -2))  # (batch, head, query, key)
@@ -146,6 +168,7 @@ class CausalSelfAttention(keras.layers.Layer):
             "num_heads": self.num_heads,
             "head_dim": self.head_dim,
             "dropout": self.dropout,
+            "rotary_length": self.rotary_length,
         }
 
 

@@ -5,12 +5,13 @@ from typing import Any, Self
 import keras
 import numpy as np
 
+from minigpt_pipeline.model import few_rows
 from minigpt_pipeline.model.adaptive_softmax import AdaptiveSoftmax
 from minigpt_pipeline.model.causal_self_attention import Cache
 from minigpt_pipeline.model.few_rows import Scores
 from minigpt_pipeline.model.full_softmax import FullSoftmax
 from minigpt_pipeline.model.token_and_position_embedding import TokenAndPositionEmbedding
-from minigpt_pipeline.model.transformer_block import TransformerBlock
+from minigpt_pipeline.model.transformer_block import LAYER_NORMALIZATION_EPSILON, TransformerBlock
 from minigpt_pipeline.parameters import ModelParameters
 from minigpt_pipeline.text.vocabulary import PADDING_ID, UNKNOWN_ID
 
@@ -33,6 +34,10 @@ class MiniGPT(keras.Model):
         num_frequent_words: int. Of an adaptive output layer: words that are scored at full width.
         rare_word_dim: int. Of an adaptive output layer: width at which the others are scored.
         tied_embeddings: bool. Whether a full output layer shares the vectors of the token embedding.
+        normalization: str. `post` (after each sum) or `pre` (before each part of a block, and before the output layer).
+        positions: str. How a word's place is told: `learned` (a vector for each place) or `rotary` (queries and keys
+            are rotated).
+        activation: str. Of the feed-forward networks: `relu` or `gelu`.
         dtype: str or `keras.DTypePolicy`. Precision of the computation; null means the global policy.
         **kwargs: For `keras.Model`, such as `name`.
 
@@ -68,19 +73,42 @@ class MiniGPT(keras.Model):
         num_frequent_words: int = 0,
         rare_word_dim: int = 0,
         tied_embeddings: bool = False,
+        normalization: str = "post",
+        positions: str = "learned",
+        activation: str = "relu",
         dtype: str | keras.DTypePolicy | None = None,
         **kwargs: Any,
     ) -> None:
         # === Layers ===
         self.embedding = TokenAndPositionEmbedding(
-            vocabulary_size, sequence_length, embed_dim, dtype=dtype, name="embedding"
+            vocabulary_size,
+            sequence_length,
+            embed_dim,
+            has_positions=positions == "learned",
+            dtype=dtype,
+            name="embedding",
         )
         self.blocks = [
             TransformerBlock(
-                num_heads, head_dim, feed_forward_dim, dropout, dtype=dtype, name=f"block_{number}"
+                num_heads,
+                head_dim,
+                feed_forward_dim,
+                dropout,
+                normalization=normalization,
+                activation=activation,
+                rotary_length=sequence_length if positions == "rotary" else None,
+                dtype=dtype,
+                name=f"block_{number}",
             )
             for number in range(num_blocks)
         ]
+        self.final_norm = (
+            keras.layers.LayerNormalization(
+                epsilon=LAYER_NORMALIZATION_EPSILON, dtype=dtype, name="final_norm"
+            )
+            if normalization == "pre"
+            else None
+        )
         self.output_layer: FullSoftmax | AdaptiveSoftmax
         if output_layer == "adaptive":
             self.output_layer = AdaptiveSoftmax(
@@ -109,6 +137,9 @@ class MiniGPT(keras.Model):
         self.num_frequent_words = num_frequent_words
         self.rare_word_dim = rare_word_dim
         self.tied_embeddings = tied_embeddings
+        self.normalization = normalization
+        self.positions = positions
+        self.activation = activation
 
     def hidden_states(self, token_ids: Any, training: bool = False) -> Any:
         """Do all but the output layer, which costs most, so that it can be spent on chosen positions.
@@ -123,7 +154,7 @@ class MiniGPT(keras.Model):
         states = self.embedding(token_ids)
         for block in self.blocks:
             states = block(states, training=training)
-        return states
+        return self.final_norm(states) if self.final_norm else states
 
     def arrange_output_layer(self) -> Any:
         """Lay the weights of the output layer out for `score_next_words`: once before many words are written."""
@@ -158,6 +189,8 @@ class MiniGPT(keras.Model):
         for block, cache in zip(self.blocks, caches, strict=True):
             states, cache = block.step(states, cache, positions)  # noqa: PLW2901 -- (batch_size, 1, embed_dim)
             extended.append(cache)
+        if self.final_norm:
+            states = few_rows.normalize(self.final_norm, states)
         return states[:, 0], extended  # (batch_size, embed_dim)
 
     def make_caches(self, batch_size: int, length: int) -> list[Cache]:
@@ -196,6 +229,9 @@ class MiniGPT(keras.Model):
             "num_frequent_words": self.num_frequent_words,
             "rare_word_dim": self.rare_word_dim,
             "tied_embeddings": self.tied_embeddings,
+            "normalization": self.normalization,
+            "positions": self.positions,
+            "activation": self.activation,
             "dtype": self.dtype_policy.name,
             "name": self.name,
         }
@@ -221,6 +257,9 @@ def create_model(parameters: ModelParameters, vocabulary_size: int) -> MiniGPT:
         num_frequent_words=parameters.num_frequent_words or 0,
         rare_word_dim=parameters.rare_word_dim or 0,
         tied_embeddings=parameters.tied_embeddings,
+        normalization=parameters.normalization,
+        positions=parameters.positions,
+        activation=parameters.activation,
         dtype="float32",
         name="mini_gpt",
     )

@@ -16,6 +16,7 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
         vocabulary_size: int. Number of words, padding and `[UNK]` included.
         sequence_length: int. Longest input, in tokens.
         embed_dim: int. Width of the vectors.
+        has_positions: bool. Whether places have vectors; where attention rotates by them, they need none.
         **kwargs: For `keras.layers.Layer`, such as `name` and `dtype`.
 
     Call arguments:
@@ -31,29 +32,41 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
         section 3.1: learned position embeddings.
     """
 
-    def __init__(self, vocabulary_size: int, sequence_length: int, embed_dim: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        vocabulary_size: int,
+        sequence_length: int,
+        embed_dim: int,
+        has_positions: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.vocabulary_size = vocabulary_size
         self.sequence_length = sequence_length
         self.embed_dim = embed_dim
+        self.has_positions = has_positions
         self.token_embedding = keras.layers.Embedding(
             vocabulary_size, embed_dim, dtype=self.dtype_policy, name="token_embedding"
         )
-        self.position_embedding = keras.layers.Embedding(
-            sequence_length, embed_dim, dtype=self.dtype_policy, name="position_embedding"
-        )
+        if has_positions:
+            self.position_embedding = keras.layers.Embedding(
+                sequence_length, embed_dim, dtype=self.dtype_policy, name="position_embedding"
+            )
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make both tables of vectors."""
+        """Make the tables of vectors."""
         self.token_embedding.build(input_shape)
-        self.position_embedding.build(input_shape[1:])
+        if self.has_positions:
+            self.position_embedding.build(input_shape[1:])
         super().build(input_shape)
 
     def call(self, token_ids: Any, positions: Any = None) -> Any:
         """Embed the tokens."""
+        token_vectors = self.token_embedding(token_ids)  # (batch_size, length, embed_dim)
+        if not self.has_positions:
+            return token_vectors
         if positions is None:
             positions = ops.arange(ops.shape(token_ids)[1], dtype="int32")  # (length,)
-        token_vectors = self.token_embedding(token_ids)  # (batch_size, length, embed_dim)
         position_vectors = self.position_embedding(
             positions
         )  # (length, embed_dim), or with batch_size before it
@@ -70,4 +83,5 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
             "vocabulary_size": self.vocabulary_size,
             "sequence_length": self.sequence_length,
             "embed_dim": self.embed_dim,
+            "has_positions": self.has_positions,
         }

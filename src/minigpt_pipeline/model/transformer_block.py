@@ -1,5 +1,7 @@
 """One layer of the model: words gather from words, then each is worked on alone."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -14,13 +16,17 @@ LAYER_NORMALIZATION_EPSILON = 1e-6  # of the published example
 class TransformerBlock(keras.layers.Layer):
     """Causal self-attention and a feed-forward network, each with dropout, a residual sum and layer normalization.
 
-    The normalization comes after the sum ("post-norm"), as in the published example.
+    Post-norm normalizes after each sum, as the published example does. Pre-norm normalizes what each part reads: the
+    sums run through all blocks untouched, and whoever reads the last one normalizes it.
 
     Args:
         num_heads: int. Number of attention heads.
         head_dim: int. Width of one head.
         feed_forward_dim: int. Width of the feed-forward network's hidden layer.
         dropout: float. Share that a training step drops, of the outputs of both parts.
+        normalization: str. `post` or `pre`.
+        activation: str. Of the feed-forward network's hidden layer: `relu`, or `gelu`, exact and not by tanh.
+        rotary_length: int. Of the attention; see `CausalSelfAttention`.
         **kwargs: For `keras.layers.Layer`, such as `name` and `dtype`.
 
     Call arguments:
@@ -32,26 +38,42 @@ class TransformerBlock(keras.layers.Layer):
 
     References:
         [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762), sections 3.1 and 3.3;
+        [Xiong et al., 2020](https://arxiv.org/abs/2002.04745): pre-norm;
+        [Hendrycks and Gimpel, 2016](https://arxiv.org/abs/1606.08415): GELU;
         [Text generation with a miniature GPT](https://keras.io/examples/generative/text_generation_with_miniature_gpt/).
     """
 
     def __init__(
-        self, num_heads: int, head_dim: int, feed_forward_dim: int, dropout: float = 0.1, **kwargs: Any
+        self,
+        num_heads: int,
+        head_dim: int,
+        feed_forward_dim: int,
+        dropout: float = 0.1,
+        *,
+        normalization: str = "post",
+        activation: str = "relu",
+        rotary_length: int | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.head_dim = head_dim
         self.feed_forward_dim = feed_forward_dim
         self.dropout = dropout
+        self.normalization = normalization
+        self.activation = activation
+        self.rotary_length = rotary_length
         dtype = self.dtype_policy
         epsilon = LAYER_NORMALIZATION_EPSILON
-        self.attention = CausalSelfAttention(num_heads, head_dim, dtype=dtype, name="attention")
+        self.attention = CausalSelfAttention(
+            num_heads, head_dim, rotary_length=rotary_length, dtype=dtype, name="attention"
+        )
         self.attention_dropout = keras.layers.Dropout(dropout, dtype=dtype, name="attention_dropout")
         self.attention_norm = keras.layers.LayerNormalization(
             epsilon=epsilon, dtype=dtype, name="attention_norm"
         )
         self.expansion = keras.layers.Dense(
-            feed_forward_dim, activation="relu", dtype=dtype, name="expansion"
+            feed_forward_dim, activation=activation, dtype=dtype, name="expansion"
         )
         self.feed_forward_dropout = keras.layers.Dropout(dropout, dtype=dtype, name="feed_forward_dropout")
         self.feed_forward_norm = keras.layers.LayerNormalization(
@@ -70,18 +92,28 @@ class TransformerBlock(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Gather, then work on each position alone."""
-        gathered = self.attention_dropout(self.attention(inputs, training=training), training=training)
-        gathered = self.attention_norm(inputs + gathered)  # (batch_size, length, embed_dim)
-        worked = self.contraction(self.expansion(gathered))  # through (batch_size, length, feed_forward_dim)
+        read = self._normalize("pre", self.attention_norm, inputs)  # (batch_size, length, embed_dim)
+        gathered = self.attention_dropout(self.attention(read, training=training), training=training)
+        gathered = self._normalize("post", self.attention_norm, inputs + gathered)
+        read = self._normalize("pre", self.feed_forward_norm, gathered)  # (batch_size, length, embed_dim)
+        worked = self.contraction(self.expansion(read))  # through (batch_size, length, feed_forward_dim)
         worked = self.feed_forward_dropout(worked, training=training)
-        return self.feed_forward_norm(gathered + worked)
+        return self._normalize("post", self.feed_forward_norm, gathered + worked)
 
     def step(self, inputs: Any, cache: Cache, positions: Any) -> tuple[Any, Cache]:
         """Do the same for the next word of each text; see `CausalSelfAttention.step`."""
-        gathered, cache = self.attention.step(inputs, cache, positions)  # (batch_size, 1, embed_dim)
-        gathered = few_rows.normalize(self.attention_norm, inputs + gathered)
-        worked = few_rows.project(self.contraction, few_rows.project(self.expansion, gathered))
-        return few_rows.normalize(self.feed_forward_norm, gathered + worked), cache
+        attention_norm = partial(few_rows.normalize, self.attention_norm)
+        feed_forward_norm = partial(few_rows.normalize, self.feed_forward_norm)
+        read = self._normalize("pre", attention_norm, inputs)  # (batch_size, 1, embed_dim)
+        gathered, cache = self.attention.step(read, cache, positions)
+        gathered = self._normalize("post", attention_norm, inputs + gathered)
+        read = self._normalize("pre", feed_forward_norm, gathered)  # (batch_size, 1, embed_dim)
+        worked = few_rows.project(self.contraction, few_rows.project(self.expansion, read))
+        return self._normalize("post", feed_forward_norm, gathered + worked), cache
+
+    def _normalize(self, place: str, norm: Callable[[Any], Any], states: Any) -> Any:
+        """Normalize, where this is the block's place for it."""
+        return norm(states) if place == self.normalization else states
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape of the inputs."""
@@ -95,4 +127,7 @@ class TransformerBlock(keras.layers.Layer):
             "head_dim": self.head_dim,
             "feed_forward_dim": self.feed_forward_dim,
             "dropout": self.dropout,
+            "normalization": self.normalization,
+            "activation": self.activation,
+            "rotary_length": self.rotary_length,
         }

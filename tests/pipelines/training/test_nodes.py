@@ -114,6 +114,8 @@ def find_fingerprint(
         ("params:training", {"sample_every_epochs": 2}, {"training"}),
         ("params:generation", {"seeds": [0, 2]}, {"generation"}),
         ("params:model", {"dropout": 0.2}, {"model"}),
+        ("params:model", {"normalization": "pre"}, {"model"}),
+        ("params:model", {"positions": "rotary"}, {"model"}),
         ("compute", {"precision": "mixed_bfloat16"}, {"compute"}),
         ("compute", {"deterministic": False}, {"compute"}),
     ],
