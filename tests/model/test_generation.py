@@ -22,7 +22,7 @@ def sampling(**settings: Any) -> SamplingParameters:
     )
 
 
-CHOICE_SPEC = Choice(tf.TensorSpec(()), tf.TensorSpec((), tf.int32), tf.TensorSpec(()))
+CHOICE_SPEC = Choice(tf.TensorSpec(()), tf.TensorSpec((), tf.int32), tf.TensorSpec(()), {})
 
 
 def generate(model: MiniGPT, *arguments: Any, **named: Any) -> list[list[int]]:
@@ -206,7 +206,9 @@ def test_generate_compiles_once(model: MiniGPT) -> None:
         ):
             generate(model, prompts, sampling(**settings), None, seeds=[len(prompts)] * len(prompts))
 
-    assert [compile_loop(model, rows).experimental_get_tracing_count() for rows in (1, 8, 64)] == [1, 1, 1]
+    assert [
+        compile_loop(model, rows, frozenset(), 1).experimental_get_tracing_count() for rows in (1, 8, 64)
+    ] == [1, 1, 1]
 
 
 def test_generate_reads_the_weights_as_they_are(opinionated: MiniGPT) -> None:
@@ -245,7 +247,8 @@ def test_generate_texts_begin_with_the_prompt_as_it_was_given(writer: Writer, le
 
     texts = generate_texts(writer, letters, prompts, sampling(max_new_tokens=4), seeds=[0, 1])
 
-    for prompt, text in zip(prompts, texts, strict=True):
+    for prompt, (text, ended) in zip(prompts, texts, strict=True):
+        assert not ended
         assert text.startswith(prompt + " ")
         assert all(len(word) == 1 for word in text.removeprefix(prompt).split())
         assert len(text.removeprefix(prompt).split()) == 4
@@ -254,7 +257,7 @@ def test_generate_texts_begin_with_the_prompt_as_it_was_given(writer: Writer, le
 def test_generate_texts_reads_words_that_it_does_not_know_as_unknown(
     writer: Writer, model: MiniGPT, letters: Vocabulary
 ) -> None:
-    (text,) = generate_texts(writer, letters, ["Zebra a"], sampling(temperature=0.0), seeds=[0])
+    ((text, _),) = generate_texts(writer, letters, ["Zebra a"], sampling(temperature=0.0), seeds=[0])
 
     assert text.split()[2:] == letters.decode(write_uncached(model)([1, 2], sampling(temperature=0.0)))
 
@@ -293,6 +296,6 @@ def test_make_sample_rows_writes_the_same_again(
 ) -> None:
     generation = GenerationParameters(prompts=["a b"], seeds=[8, 9], sampling=sampling())
 
-    first, again = (make_sample_rows(make_model(), letters, generation, epoch=1) for _ in range(2))
+    first, again = (make_sample_rows(Writer(make_model()), letters, generation, epoch=1) for _ in range(2))
 
     assert first == again
