@@ -190,7 +190,12 @@ class OptimizerParameters(Parameters):
 
 
 class SamplingParameters(Parameters):
-    """How the next word is chosen."""
+    """How the next word is chosen.
+
+    The order is that of [Transformers](https://huggingface.co/docs/transformers/internal/generation_utils): first the
+    penalty and the ban on repetition change logits, then come temperature, top-k, top-p and min-p, each of what the one
+    before it leaves. Padding and `[UNK]` are never written.
+    """
 
     temperature: Annotated[float, Field(ge=0.0)]
     """Divides the logits; 0 always takes the most probable word."""
@@ -198,9 +203,22 @@ class SamplingParameters(Parameters):
     """Only the k most probable words can be drawn; null means all of them."""
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None
     """Of these only the most probable, as few as have this share of the probability; null means all of them."""
+    min_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    """Of these only words with at least this share of the most probable word's probability (Nguyen et al., 2024); null
+    means all of them."""
+    repetition_penalty: Annotated[float, Field(ge=1.0, le=100.0)] | None = None
+    """Logits of words that the whole text has, prompt included, are divided by it where they are positive, else
+    multiplied (Keskar et al., 2019); null or 1 means that they stay. The logits of an adaptive output layer are
+    logarithms of probabilities."""
+    no_repeat_ngram_size: Annotated[int, Field(ge=1, le=100)] | None = None
+    """No word makes so many neighbouring words stand twice in the whole text, prompt included (Paulus et al., 2017); a
+    text for which this leaves no word ends. Null means that all may."""
     max_new_tokens: Annotated[int, Field(ge=1)]
     stop_token: str | None
     """A text ends early after this word; null means never."""
+    stop_at_end_of_review: bool | None = False
+    """Whether a text ends where the model ends it, which one trained on `packed` sequences has learnt; null means
+    wherever the model has learnt it."""
 
 
 class TrainingParameters(Parameters):

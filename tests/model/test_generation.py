@@ -5,15 +5,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from minigpt_pipeline.model.adaptive_softmax import AdaptiveSoftmax
 from minigpt_pipeline.model.generation import Writer, generate_texts, make_sample_rows, write_samples
 from minigpt_pipeline.model.generation_loop import compile_loop
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.sampling import Choice, draw_words
 from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import GenerationParameters, SamplingParameters
-from minigpt_pipeline.text.vocabulary import Vocabulary
+from minigpt_pipeline.text.vocabulary import PADDING_ID, UNKNOWN_ID, Vocabulary
 from tests.model.conftest import OPTIONS
-from tests.model.drawing import make_drawable
+from tests.model.drawing import draw_by_definition, make_drawable
 
 
 def sampling(**settings: Any) -> SamplingParameters:
@@ -23,7 +24,7 @@ def sampling(**settings: Any) -> SamplingParameters:
     )
 
 
-CHOICE_SPEC = Choice(tf.TensorSpec(()), tf.TensorSpec((), tf.int32), tf.TensorSpec(()))
+CHOICE_SPEC = Choice(tf.TensorSpec(()), tf.TensorSpec((), tf.int32), tf.TensorSpec(()), {})
 
 
 def generate(model: MiniGPT, *arguments: Any, **named: Any) -> list[list[int]]:
@@ -172,6 +173,164 @@ def test_generate_writes_the_same_text_whatever_else_is_written(
     assert among[num_before] == alone[0]
 
 
+def write_by_definition(model: MiniGPT, may_end: bool = False) -> Callable[..., list[int]]:
+    """In NumPy, all anew for each word, from the logits of the uncached model and the whole text."""
+
+    @tf.function(input_signature=[tf.TensorSpec((1, None), tf.int32)])
+    def find_logits(context: Any) -> Any:
+        return model(context)[0, -1]
+
+    def write(prompt: list[int], sampling: SamplingParameters, seed: int) -> list[int]:
+        context, text = prompt[-model.sequence_length :], list(prompt)
+        for number in np.random.default_rng(seed).random(sampling.max_new_tokens, dtype="float32"):
+            values = np.array(find_logits([context]), dtype="float64")
+            logits = dict(enumerate(values.tolist()))
+            del logits[UNKNOWN_ID]
+            if not may_end:
+                del logits[PADDING_ID]
+            if isinstance(model.output_layer, AdaptiveSoftmax):  # its logits are logarithms of probabilities
+                total = np.log(np.sum(np.exp([*logits.values()])))
+                logits = {word: logit - total for word, logit in logits.items()}
+            word = draw_by_definition(logits, text, float(number), sampling)
+            if word == PADDING_ID:
+                break
+            text.append(word)
+            context = [*context, word]
+            if len(context) > model.sequence_length:
+                context = context[-(model.sequence_length // 2) :]
+        return text[len(prompt) :]
+
+    return write
+
+
+ADAPTIVE = {"output_layer": "adaptive", "num_frequent_words": 12, "rare_word_dim": 4}
+AGAINST_REPETITION = {"repetition_penalty": 1.5, "no_repeat_ngram_size": 2, "min_p": 0.01}
+
+
+@pytest.mark.parametrize("sizes", [{}, ADAPTIVE])
+@pytest.mark.parametrize("may_end", [False, True])
+def test_generate_writes_what_the_definitions_say(
+    make_opinionated: Callable[..., MiniGPT], sizes: dict[str, Any], may_end: bool
+) -> None:
+    """Of what repeats in the whole text: of prompts and texts longer than the context, too."""
+    model = make_opinionated(sequence_length=6, **sizes)
+    write, writer = write_by_definition(model, may_end), Writer(model, may_end)
+
+    for settings in (
+        {"temperature": 3.0, "top_k": None},
+        {"temperature": 0.0, "no_repeat_ngram_size": 3},
+        {"temperature": 2.0, "top_k": 5, "top_p": 0.9, "repetition_penalty": 1.1},
+        {"temperature": 4.0, "top_k": None, "top_p": 0.8, "no_repeat_ngram_size": 1},
+    ):
+        how = sampling(
+            **AGAINST_REPETITION | {"max_new_tokens": 30, "stop_at_end_of_review": may_end} | settings
+        )
+        texts = writer.generate(PROMPTS, how, None, seeds=range(5))
+
+        assert texts == [write(prompt, how, seed) for seed, prompt in enumerate(PROMPTS)]
+
+
+@pytest.mark.parametrize("sizes", [{}, ADAPTIVE])
+def test_generate_writes_the_same_text_against_repetition_whatever_else_is_written(
+    make_opinionated: Callable[..., MiniGPT], sizes: dict[str, Any]
+) -> None:
+    """In groups of 1, 8 and 64, beside longer prompts, and texts that end early."""
+    model = make_opinionated(**sizes)
+    writer = Writer(model, has_learnt_ends=True)
+    how = sampling(
+        **AGAINST_REPETITION, temperature=3.0, top_k=None, max_new_tokens=40, stop_at_end_of_review=True
+    )
+    alone = writer.generate([[7, 5, 3]], how, 12, seeds=[3])
+
+    for num_before in (5, 61):
+        texts = writer.generate(
+            [*(COMPANIONS * 16)[:num_before], [7, 5, 3], *COMPANIONS],
+            how,
+            12,
+            seeds=[*range(num_before), 3, 1, 2, 3, 4],
+        )
+        assert texts[num_before] == alone[0]
+        assert len({len(text) for text in texts}) > 3
+
+
+def test_generate_repeats_no_ngram_until_every_word_would(model: MiniGPT) -> None:
+    """Each of 26 letters once; the prompt has two of them."""
+    how = sampling(no_repeat_ngram_size=1, top_k=3, max_new_tokens=40)
+
+    texts = generate(model, [[5, 9]] * 3, how, None, seeds=range(3))
+
+    for text in texts:
+        assert sorted([5, 9, *text]) == list(range(2, 28))
+
+
+@pytest.fixture
+def make_ending(make_model: Callable[..., MiniGPT]) -> Callable[[float], MiniGPT]:
+    """A model that ends a text with this probability, and else writes a, b or c."""
+
+    def make(share: float) -> MiniGPT:
+        model = make_model(vocabulary_size=5)
+        model.output_layer.kernel.assign(np.zeros_like(model.output_layer.kernel))
+        odds = [share, 5.0, *[(1 - share) / 3] * 3]  # [UNK] is what it would like best
+        model.output_layer.bias.assign(np.log(odds))
+        return model
+
+    return make
+
+
+def test_generate_ends_texts_where_the_model_ends_them(make_ending: Callable[[float], MiniGPT]) -> None:
+    """Of 4,000 texts the shares that have 0 to 5 words, within 4.5 standard errors of (1 - p)^n p."""
+    writer = Writer(make_ending(0.3), has_learnt_ends=True)
+    how = sampling(top_k=None, max_new_tokens=25, stop_at_end_of_review=True)
+
+    texts = writer.generate([[2, 3]] * 4000, how, None, seeds=range(4000))
+
+    assert {word for text in texts for word in text} == {2, 3, 4}
+    shares = np.bincount([len(text) for text in texts], minlength=6)[:6] / 4000
+    exact = 0.7 ** np.arange(6) * 0.3
+    assert (np.abs(shares - exact) <= 4.5 * np.sqrt(exact * (1 - exact) / 4000)).all()
+
+
+def test_generate_ends_at_the_end_of_a_review_or_at_the_stop_word(
+    make_ending: Callable[[float], MiniGPT],
+) -> None:
+    writer = Writer(make_ending(0.3), has_learnt_ends=True)
+    how = sampling(top_k=None, max_new_tokens=25, stop_at_end_of_review=True)
+
+    whole = writer.generate([[2]] * 40, how, None, seeds=range(40))
+    stopped = writer.generate([[2]] * 40, how, 4, seeds=range(40))
+
+    for text, stopped_text in zip(whole, stopped, strict=True):
+        assert stopped_text == (text[: text.index(4) + 1] if 4 in text else text)
+    assert {text[-1] for text in stopped if text} == {2, 3, 4}
+
+
+@pytest.mark.parametrize(
+    ("stop_at_end_of_review", "has_learnt_ends", "ends"),
+    [
+        (None, True, True),
+        (True, True, True),
+        (False, True, False),
+        (None, False, False),
+        (False, False, False),
+    ],
+)
+def test_generate_ends_where_it_shall_and_the_model_has_learnt_it(
+    make_ending: Callable[[float], MiniGPT],
+    stop_at_end_of_review: bool | None,
+    has_learnt_ends: bool,
+    ends: bool,
+) -> None:
+    writer = Writer(make_ending(0.999), has_learnt_ends)
+    how = sampling(stop_at_end_of_review=stop_at_end_of_review, temperature=0.0, max_new_tokens=3)
+
+    assert writer.generate([[3]], how, None, seeds=[0]) == [[] if ends else [2, 2, 2]]
+
+
+def test_generate_refuses_to_stop_at_ends_that_the_model_has_not_learnt(model: MiniGPT) -> None:
+    with pytest.raises(ValueError, match=r"stop_at_end_of_review=true .* training.sequences=packed"):
+        generate(model, [[2]], sampling(stop_at_end_of_review=True), None, seeds=[0])
+
+
 def test_generate_gives_another_text_for_another_seed(model: MiniGPT) -> None:
     first, again, other = generate(model, [[2, 3]] * 3, sampling(), None, seeds=[7, 7, 8])
 
@@ -211,7 +370,9 @@ def test_generate_compiles_once(model: MiniGPT) -> None:
         ):
             generate(model, prompts, sampling(**settings), None, seeds=[len(prompts)] * len(prompts))
 
-    assert [compile_loop(model, rows).experimental_get_tracing_count() for rows in (1, 8, 64)] == [1, 1, 1]
+    assert [
+        compile_loop(model, rows, frozenset(), 1).experimental_get_tracing_count() for rows in (1, 8, 64)
+    ] == [1, 1, 1]
 
 
 def test_generate_reads_the_weights_as_they_are(opinionated: MiniGPT) -> None:
@@ -250,7 +411,8 @@ def test_generate_texts_begin_with_the_prompt_as_it_was_given(writer: Writer, le
 
     texts = generate_texts(writer, letters, prompts, sampling(max_new_tokens=4), seeds=[0, 1])
 
-    for prompt, text in zip(prompts, texts, strict=True):
+    for prompt, (text, ended) in zip(prompts, texts, strict=True):
+        assert not ended
         assert text.startswith(prompt + " ")
         assert all(len(word) == 1 for word in text.removeprefix(prompt).split())
         assert len(text.removeprefix(prompt).split()) == 4
@@ -259,7 +421,7 @@ def test_generate_texts_begin_with_the_prompt_as_it_was_given(writer: Writer, le
 def test_generate_texts_reads_words_that_it_does_not_know_as_unknown(
     writer: Writer, model: MiniGPT, letters: Vocabulary
 ) -> None:
-    (text,) = generate_texts(writer, letters, ["Zebra a"], sampling(temperature=0.0), seeds=[0])
+    ((text, _),) = generate_texts(writer, letters, ["Zebra a"], sampling(temperature=0.0), seeds=[0])
 
     assert text.split()[2:] == letters.decode(write_uncached(model)([1, 2], sampling(temperature=0.0)))
 
@@ -269,6 +431,22 @@ def test_generate_texts_refuses_a_prompt_without_a_word(writer: Writer, letters:
         generate_texts(writer, letters, ["a", "<br />"], sampling(), seeds=[0, 0])
 
 
+def test_generate_texts_says_what_has_ended_by_itself(
+    make_ending: Callable[[float], MiniGPT],
+) -> None:
+    vocabulary = Vocabulary(("", "[UNK]", "a", "b", "c"))
+    writer = Writer(make_ending(0.3), has_learnt_ends=True)
+    how = sampling(max_new_tokens=4, stop_token="b", stop_at_end_of_review=True)
+
+    texts = generate_texts(writer, vocabulary, ["c"] * 200, how, seeds=range(200))
+
+    for text, ended in texts:
+        words = text.split()[1:]
+        assert ended == (len(words) < 4 or words[-1] == "b")
+    assert ("c", True) in texts
+    assert {(len(text.split()), ended) for text, ended in texts} >= {(5, True), (5, False), (3, True)}
+
+
 def test_generate_texts_refuses_a_stop_token_that_is_no_word(writer: Writer, letters: Vocabulary) -> None:
     with pytest.raises(ValueError, match="stop_token='fin' is not one of the 28 words"):
         generate_texts(writer, letters, ["a"], sampling(stop_token="fin"), seeds=[0])
@@ -276,7 +454,7 @@ def test_generate_texts_refuses_a_stop_token_that_is_no_word(writer: Writer, let
 
 def test_write_samples_has_a_row_for_each_prompt_and_seed(trained_model: TrainedModel) -> None:
     generation = GenerationParameters(
-        prompts=["a b", "c"], seeds=[8, 9, 10], sampling=sampling(max_new_tokens=3)
+        prompts=["a b", "c"], seeds=[8, 9, 10], sampling=sampling(max_new_tokens=3, repetition_penalty=1.5)
     )
 
     rows = write_samples(trained_model, generation)
@@ -284,11 +462,17 @@ def test_write_samples_has_a_row_for_each_prompt_and_seed(trained_model: Trained
     assert [(row["prompt"], row["sample"], row["seed"]) for row in rows] == [
         (prompt, sample, 8 + sample) for prompt in ("a b", "c") for sample in range(3)
     ]
-    assert {key: rows[0][key] for key in ("epoch", "temperature", "top_k", "top_p")} == {
+    assert {key: value for key, value in rows[0].items() if key not in {"prompt", "text"}} == {
         "epoch": 3,
+        "sample": 0,
+        "ended": False,
         "temperature": 1.0,
         "top_k": 10,
         "top_p": None,
+        "min_p": None,
+        "repetition_penalty": 1.5,
+        "no_repeat_ngram_size": None,
+        "seed": 8,
     }
     assert all(len(row["text"].split()) == len(row["prompt"].split()) + 3 for row in rows)
 
@@ -298,6 +482,6 @@ def test_make_sample_rows_writes_the_same_again(
 ) -> None:
     generation = GenerationParameters(prompts=["a b"], seeds=[8, 9], sampling=sampling())
 
-    first, again = (make_sample_rows(make_model(), letters, generation, epoch=1) for _ in range(2))
+    first, again = (make_sample_rows(Writer(make_model()), letters, generation, epoch=1) for _ in range(2))
 
     assert first == again

@@ -23,7 +23,7 @@ from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.sampling import Choice
 from tests.model.conftest import OPTIONS
 
-GREEDY = Choice(np.float32(1), np.int32(1), np.float32(np.inf))
+GREEDY = Choice(np.float32(1), np.int32(1), np.float32(np.inf), {})
 SMALL = {"vocabulary_size": 28}
 ADAPTIVE = {"output_layer": "adaptive", "num_frequent_words": 2000, "rare_word_dim": 32}
 PUBLISHED_EXAMPLE = {
@@ -45,7 +45,7 @@ ALL_SIZES = [
 def write(
     model: MiniGPT, prompts: list[list[int]], choice: Choice, uniforms: np.ndarray, rows: int = USUAL_ROWS
 ) -> list[list[int]]:
-    return write_group(model, model.arrange_output_layer(), prompts, choice, None, uniforms, rows)
+    return write_group(model, model.arrange_output_layer(), prompts, choice, [], uniforms, rows)
 
 
 @pytest.mark.parametrize("sizes", ALL_SIZES)
@@ -140,7 +140,7 @@ def test_texts_are_the_same_where_caches_grow(make_model: Callable[..., MiniGPT]
     for longest in (3, 20, 40):
         prompts = [rng.integers(2, 28, size=rng.integers(1, longest + 1)).tolist() for _ in range(MANY_ROWS)]
         uniforms = rng.random((MANY_ROWS, 60), dtype="float32")
-        choice = Choice(np.float32(1), np.int32(5), np.float32(np.inf))
+        choice = Choice(np.float32(1), np.int32(5), np.float32(np.inf), {})
 
         together = write(model, prompts, choice, uniforms, MANY_ROWS)
 

@@ -106,8 +106,42 @@ def test_draw_words_takes_the_lower_id_of_equals() -> None:
 
 
 @pytest.mark.parametrize(
+    ("min_p", "drawn"), [(1.0, "e"), (0.76, "e"), (0.74, "et"), (0.49, "eta"), (0.1, "etao"), (0.04, "etaon")]
+)
+@pytest.mark.parametrize("others", [{}, {"top_k": 5}, {"top_p": 0.999}])
+def test_draw_words_draws_what_has_min_p_of_the_probability_of_the_most_probable(
+    min_p: float, drawn: str, others: dict[str, Any]
+) -> None:
+    logits = expect(e=0.4, t=0.3, a=0.2, o=0.08, n=0.02)
+
+    letters = spell(logits, np.linspace(0, NEARLY_ONE, 400), choice(min_p=min_p, **others))
+
+    assert set(letters) == set(drawn)
+
+
+def test_draw_words_takes_min_p_of_what_top_p_leaves_and_after_the_temperature() -> None:
+    logits = expect(e=0.4, t=0.3, a=0.2, o=0.1)
+    numbers = np.linspace(0, NEARLY_ONE, 400)
+
+    assert set(spell(logits, numbers, choice(min_p=0.6))) == set("et")
+    assert set(spell(logits, numbers, choice(min_p=0.6, top_p=0.5))) == set(
+        "et"
+    )  # e alone has 4 / 7 of these two
+    assert set(spell(logits, numbers, choice(min_p=0.6, temperature=0.5))) == set("e")  # t has 9 / 16
+    assert set(spell(logits, numbers, choice(min_p=0.1, top_p=0.8, top_k=2))) == set("et")
+
+
+@pytest.mark.parametrize(
     "settings",
-    [{}, {"temperature": 0.0}, {"top_k": 3}, {"top_k": 28}, {"top_p": 0.5}, {"top_p": 1.0, "top_k": 9}],
+    [
+        {},
+        {"temperature": 0.0},
+        {"top_k": 3},
+        {"top_k": 28},
+        {"top_p": 0.5},
+        {"top_p": 1.0, "top_k": 9},
+        {"min_p": 0.5},
+    ],
 )
 def test_draw_words_never_draws_padding_or_unknown(settings: dict[str, Any]) -> None:
     logits = np.zeros(28, dtype="float32")
@@ -131,6 +165,8 @@ PROBABILITIES = np.array([0.2, 0.3, 0.15, 0.05, 0.3])
         ({"top_p": 0.9}, [0.2, 0.3, 0.15, 0, 0.3]),
         ({"top_k": 4, "top_p": 0.8}, [0.2, 0.3, 0, 0, 0.3]),
         ({"top_k": 4, "temperature": 2.0}, [*PROBABILITIES[:3] ** 0.5, 0, 0.3**0.5]),
+        ({"min_p": 0.6}, [0.2, 0.3, 0, 0, 0.3]),
+        ({"min_p": 0.4, "top_k": 4, "temperature": 2.0}, [*PROBABILITIES[:3] ** 0.5, 0, 0.3**0.5]),
     ],
 )
 def test_draw_words_follows_the_probabilities(settings: dict[str, Any], expected: Any) -> None:
@@ -163,7 +199,9 @@ def test_draw_words_finds_a_nucleus_of_any_size(spread: float) -> None:
     assert drawn == nucleus_by_hand(logits, 0.8)
 
 
-@pytest.mark.parametrize("settings", [{}, {"top_k": 10}, {"top_p": 0.9}, {"top_k": 10, "top_p": 0.9}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"top_k": 10}, {"top_p": 0.9}, {"top_k": 10, "top_p": 0.9}, {"min_p": 0.02}]
+)
 def test_draw_words_draws_the_same_beside_any_neighbours(settings: dict[str, Any]) -> None:
     """Also beside one whose nucleus is larger than the words that are ranked at first."""
     rng = np.random.default_rng(6)

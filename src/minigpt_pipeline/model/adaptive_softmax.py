@@ -102,6 +102,10 @@ class AdaptiveSoftmax(keras.layers.Layer):
         frequent = score(states, arranged[0], shifts)  # (num_rows, num_columns)
         return join_blocks(make_blocks(frequent), rare)
 
+    def find_zero(self, scores: Scores) -> Any:
+        """Return, `(num_rows, 1)`, what `score_rows` would give a word of probability 1 among those that it scores."""
+        return log_sum_exp(scores)
+
     def cross_entropy_sum(self, states: Any, labels: Any, is_counted: Any) -> Any:
         """Sum `-ln p(label)` over the rows that count; see `cross_entropy.cross_entropy_sum`."""
         is_rare = ops.logical_and(is_counted, labels >= self.num_frequent_words)  # (num_rows,)

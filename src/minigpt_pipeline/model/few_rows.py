@@ -39,6 +39,15 @@ class Scores(NamedTuple):
         logits = ops.concatenate(self.parts, axis=1)  # (num_rows, num_blocks, BLOCK_WORDS)
         return ops.reshape(logits, (-1, logits.shape[1] * BLOCK_WORDS))
 
+    def list_parts(self) -> list[tuple[Any, int, int]]:
+        """Return each part with the id of its first word, and the id behind its last one."""
+        firsts, block = [], 0
+        for part in self.parts:
+            firsts.append(int(self.first_words[block]))
+            block += part.shape[1]
+        ends = [*firsts[1:], int(self.first_words[-1]) + BLOCK_WORDS]
+        return list(zip(self.parts, firsts, ends, strict=True))
+
     def take_blocks(self, blocks: Any) -> Any:
         """Return the logits of chosen blocks of each row.
 

@@ -74,6 +74,10 @@ class FullSoftmax(keras.layers.Layer):
         """Score every word for each state, `(num_rows, embed_dim)`, with what `arrange_for_rows` has returned."""
         return make_blocks(score(states, arranged))
 
+    def find_zero(self, scores: Scores) -> Any:
+        """Return, `(num_rows, 1)`, what `score_rows` gives a word whose logit is 0."""
+        return ops.zeros_like(scores.maxima[:, :1])
+
     def cross_entropy_sum(self, states: Any, labels: Any, is_counted: Any) -> Any:
         """Sum `-ln p(label)` over the rows that count; see `cross_entropy.cross_entropy_sum`."""
         return cross_entropy_sum(states, *self._float32_weights(), labels, is_counted)

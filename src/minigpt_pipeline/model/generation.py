@@ -1,7 +1,7 @@
 """A model writes: one word after another, each drawn from what the model expects next."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,30 @@ from minigpt_pipeline.model.sampling import Choice
 from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import GenerationParameters, SamplingParameters
 from minigpt_pipeline.text.standardization import to_words
-from minigpt_pipeline.text.vocabulary import UNKNOWN_ID, Vocabulary
+from minigpt_pipeline.text.vocabulary import PADDING_ID, UNKNOWN_ID, Vocabulary
+
+SHOWN_SETTINGS = {
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "repetition_penalty",
+    "no_repeat_ngram_size",
+}
+"""Fields of `SamplingParameters` that stand beside each text."""
+
+
+class Text(NamedTuple):
+    """What was written.
+
+    Args:
+        text: The prompt as it was given, and the new words after it.
+        ended: Whether it ended by itself, and not because it had `max_new_tokens`: by the stop token, by the end of the
+            review, or as every word would have repeated an n-gram.
+    """
+
+    text: str
+    ended: bool
 
 
 class Writer:
@@ -19,11 +42,15 @@ class Writer:
 
     Args:
         model: The model, in float32.
+        has_learnt_ends: Whether it was trained to say where reviews end.
     """
 
-    def __init__(self, model: MiniGPT) -> None:
+    def __init__(self, model: MiniGPT, has_learnt_ends: bool = False) -> None:
         self._model = model
-        self._output_weights = model.arrange_output_layer()
+        self._has_learnt_ends = has_learnt_ends
+        self._output_weights = {
+            may_end: model.arrange_output_layer(may_end) for may_end in {False, has_learnt_ends}
+        }
 
     def generate(
         self,
@@ -40,31 +67,62 @@ class Writer:
         Args:
             prompts: Word ids of each prompt, one at least. Of a prompt longer than the context the newest words are
                 read.
-            sampling: Temperature, top-k, top-p, and the number of new words.
+            sampling: How words are chosen, and how many.
             stop_id: A text ends early after this word; null means never.
             seeds: One for each prompt.
 
         Returns:
-            The ids of the new words of each text: exactly `max_new_tokens`, fewer only where the last is `stop_id`.
+            The ids of the new words of each text: exactly `max_new_tokens`, fewer only where it ended by itself. The
+            last is `stop_id` where that has ended it; an end of review is not among them.
 
         Raises:
-            ValueError: If a prompt is empty, or there is not one seed for each prompt.
+            ValueError: If a prompt is empty, there is not one seed for each prompt, or texts shall stop at ends that
+                the model has not learnt.
         """
+        may_end = shall_stop_at_ends(sampling, self._has_learnt_ends)
         if len(prompts) != len(seeds):
             raise ValueError(f"{len(prompts)} prompts and {len(seeds)} seeds: each prompt needs one seed")
         for number, prompt in enumerate(prompts):
             if not len(prompt):
                 raise ValueError(f"prompts[{number}] is empty: a text needs a word to start from")
         choice = Choice.from_parameters(sampling)
+        stop_ids = [] if stop_id is None else [stop_id]
+        if may_end or sampling.no_repeat_ngram_size is not None:
+            stop_ids.append(PADDING_ID)
         uniforms = _draw_uniforms(seeds, sampling.max_new_tokens)  # (num_prompts, max_new_tokens)
         texts: list[list[int]] = []
         while len(texts) < len(prompts):
             rows = choose_rows(self._model, len(prompts) - len(texts))
             group = slice(len(texts), len(texts) + rows)
             texts += write_group(
-                self._model, self._output_weights, prompts[group], choice, stop_id, uniforms[group], rows
+                self._model,
+                self._output_weights[may_end],
+                prompts[group],
+                choice,
+                stop_ids,
+                uniforms[group],
+                rows,
             )
         return texts
+
+
+def shall_stop_at_ends(sampling: SamplingParameters, has_learnt_ends: bool) -> bool:
+    """Return whether a text ends where the model ends it.
+
+    Args:
+        sampling: Supplies `stop_at_end_of_review`.
+        has_learnt_ends: Whether the model was trained to say where reviews end.
+
+    Raises:
+        ValueError: If it shall, and the model has not learnt it.
+    """
+    if sampling.stop_at_end_of_review and not has_learnt_ends:
+        raise ValueError(
+            "stop_at_end_of_review=true needs a model that has learnt where reviews end, which this one has not: train "
+            "one with training.sequences=packed, or set it to null (where the model has learnt it) or false in "
+            "conf/base/parameters_generation.yml"
+        )
+    return has_learnt_ends if sampling.stop_at_end_of_review is None else sampling.stop_at_end_of_review
 
 
 def _draw_uniforms(seeds: Sequence[int], count: int) -> np.ndarray:
@@ -79,7 +137,7 @@ def generate_texts(
     prompts: Sequence[str],
     sampling: SamplingParameters,
     seeds: Sequence[int],
-) -> list[str]:
+) -> list[Text]:
     """Continue each prompt in words.
 
     Args:
@@ -90,42 +148,48 @@ def generate_texts(
         seeds: One for each prompt.
 
     Returns:
-        Each prompt as it was given, and the new words after it.
+        A text for each prompt.
 
     Raises:
-        ValueError: If a prompt has no word, or the stop token is not in the vocabulary.
+        ValueError: If a prompt has no word, the stop token is not in the vocabulary, or texts shall stop at ends that
+            the model has not learnt.
     """
     for prompt in prompts:
         if not to_words(prompt):
             raise ValueError(f"The prompt {prompt!r} has no word in it: a text needs a word to start from")
     prompt_ids = [vocabulary.encode_words(to_words(prompt)).tolist() for prompt in prompts]
-    new_ids = writer.generate(prompt_ids, sampling, _find_stop_id(vocabulary, sampling.stop_token), seeds)
+    stop_id = _find_stop_id(vocabulary, sampling.stop_token)
+    new_ids = writer.generate(prompt_ids, sampling, stop_id, seeds)
     return [
-        " ".join([prompt, *vocabulary.decode(word_ids)])
+        Text(
+            text=" ".join([prompt, *vocabulary.decode(word_ids)]),
+            ended=len(word_ids) < sampling.max_new_tokens or word_ids[-1] == stop_id,
+        )
         for prompt, word_ids in zip(prompts, new_ids, strict=True)
     ]
 
 
 def write_samples(trained_model: TrainedModel, generation: GenerationParameters) -> list[dict[str, Any]]:
     """Write one text for each configured prompt and seed; see `make_sample_rows`."""
-    model, vocabulary = trained_model.load_model(), trained_model.vocabulary
-    return make_sample_rows(model, vocabulary, generation, epoch=trained_model.epochs)
+    writer = Writer(trained_model.load_model(), trained_model.has_learnt_ends)
+    return make_sample_rows(writer, trained_model.vocabulary, generation, epoch=trained_model.epochs)
 
 
 def make_sample_rows(
-    model: MiniGPT, vocabulary: Vocabulary, generation: GenerationParameters, epoch: int
+    writer: Writer, vocabulary: Vocabulary, generation: GenerationParameters, epoch: int
 ) -> list[dict[str, Any]]:
     """Write one text for each configured prompt and seed.
 
     Args:
-        model: The model, in float32.
+        writer: Of the model.
         vocabulary: Its words.
         generation: Prompts, seeds, and how words are chosen.
         epoch: Epochs that the model was trained for.
 
     Returns:
         One row a text: `epoch`, `prompt`, `sample` (number of the text of this prompt, from 0), `text` (prompt and
-        continuation), `temperature`, `top_k`, `top_p`, `seed`.
+        continuation), `ended` (see `Text`), `seed`, and of the sampling `temperature`, `top_k`, `top_p`, `min_p`,
+        `repetition_penalty`, `no_repeat_ngram_size`.
     """
     sampling = generation.sampling
     asked = [
@@ -134,19 +198,18 @@ def make_sample_rows(
         for sample, seed in enumerate(generation.seeds)
     ]
     prompts, seeds = [prompt for prompt, _, _ in asked], [seed for _, _, seed in asked]
-    texts = generate_texts(Writer(model), vocabulary, prompts, sampling, seeds)
+    texts = generate_texts(writer, vocabulary, prompts, sampling, seeds)
     return [
         {
             "epoch": epoch,
             "prompt": prompt,
             "sample": sample,
             "text": text,
-            "temperature": sampling.temperature,
-            "top_k": sampling.top_k,
-            "top_p": sampling.top_p,
+            "ended": ended,
+            **sampling.model_dump(include=SHOWN_SETTINGS),
             "seed": seed,
         }
-        for (prompt, sample, seed), text in zip(asked, texts, strict=True)
+        for (prompt, sample, seed), (text, ended) in zip(asked, texts, strict=True)
     ]
 
 

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigpt_pipeline.model.few_rows import REGISTER
+from minigpt_pipeline.model.few_rows import REGISTER, Scores
 from minigpt_pipeline.model.mini_gpt import MiniGPT
-from minigpt_pipeline.model.sampling import Choice, draw_words
+from minigpt_pipeline.model.repetition import REPETITION_RULES, lower_repeated
+from minigpt_pipeline.model.sampling import RULES, Choice, draw_words
 from minigpt_pipeline.text.vocabulary import PADDING_ID
 
 USUAL_ROWS = 8
@@ -94,7 +95,7 @@ def have_equal_bits(model: MiniGPT, rows: int) -> bool:
 
 
 def _compile_reading(model: MiniGPT, rows: int) -> Callable[[np.ndarray], Any]:
-    """Compile a function from words, int32, (rows, length), to logits after the last, (rows, num_columns)."""
+    """Compile a function from words, int32, (rows, length), to the scores after the last, and their zero."""
     import tensorflow as tf
 
     @tf.function(autograph=False)
@@ -102,7 +103,8 @@ def _compile_reading(model: MiniGPT, rows: int) -> Callable[[np.ndarray], Any]:
         caches = model.make_caches(rows, model.sequence_length)
         for place, word_ids in enumerate(tf.unstack(words, axis=1)):
             states, caches = model.step(word_ids, caches, tf.fill((rows,), place))
-        return model.score_next_words(states, model.arrange_output_layer()).join_parts()
+        scores = model.score_next_words(states, model.arrange_output_layer())
+        return tf.concat([scores.join_parts(), model.output_layer.find_zero(scores)], axis=1)
 
     return read  # type: ignore[no-any-return]
 
@@ -124,7 +126,7 @@ def write_group(
     output_weights: Any,
     prompts: Sequence[Sequence[int]],
     choice: Choice,
-    stop_id: int | None,
+    stop_ids: Sequence[int],
     uniforms: np.ndarray,
     rows: int = USUAL_ROWS,
 ) -> list[list[int]]:
@@ -132,29 +134,31 @@ def write_group(
 
     Args:
         model: The model, in float32.
-        output_weights: What its `arrange_output_layer` has returned.
+        output_weights: What its `arrange_output_layer` has returned, with the score of padding or without.
         prompts: Word ids of each, one at least. Of a prompt longer than the context the newest words are read.
         choice: How words are chosen.
-        stop_id: A text ends early after this word; null means never.
+        stop_ids: A text ends early after any of these words; padding among them is itself not written.
         uniforms: float32, (num_prompts, max_new_tokens): the number of each draw, from 0 to below 1.
         rows: Of the group; empty ones where there are fewer prompts.
 
     Returns:
-        The ids of the new words of each text, `max_new_tokens`, or fewer where the last is `stop_id`.
+        The ids of the new words of each text, `max_new_tokens`, or fewer where one of `stop_ids` was drawn.
     """
     num_texts, max_new_tokens = uniforms.shape
     words = np.full((rows, model.sequence_length), PADDING_ID, dtype=np.int32)
     lengths = np.ones(rows, dtype=np.int32)
+    whole_prompts = np.full((rows, max(map(len, prompts))), PADDING_ID, dtype=np.int32)
     for row, prompt in enumerate(prompts):
         newest = prompt[-model.sequence_length :]
         words[row, : len(newest)] = newest
         lengths[row] = len(newest)
+        whole_prompts[row, -len(prompt) :] = prompt
     numbers = np.zeros((max_new_tokens, rows), dtype=np.float32)
     numbers[:, :num_texts] = uniforms.T
     is_empty = np.arange(rows) >= num_texts  # (rows,)
-    write = compile_loop(model, rows)
-    stop = NO_WORD if stop_id is None else stop_id
-    texts = write(output_weights, words, lengths, is_empty, numbers, stop, choice).numpy()
+    stops = tuple(stop_ids) or (NO_WORD,)
+    write = compile_loop(model, rows, frozenset(choice.rules), len(stops))
+    texts = write(output_weights, words, lengths, is_empty, whole_prompts, numbers, stops, choice).numpy()
     return [text[text != PADDING_ID].tolist() for text in texts.T[:num_texts]]
 
 
@@ -166,16 +170,22 @@ def list_cache_lengths(context: int, rows: int) -> list[int]:
     return [*range(step, context, step), context]
 
 
-@functools.lru_cache(maxsize=6)
-def compile_loop(model: MiniGPT, rows: int) -> Callable[..., Any]:
-    """Compile the loop, once for each model and number of rows.
+@functools.lru_cache(maxsize=12)
+def compile_loop(model: MiniGPT, rows: int, rules: frozenset[str], num_stops: int) -> Callable[..., Any]:
+    """Compile the loop, once for each model, number of rows, and rules that are on.
 
     It reads the weights as they are when it is called, but for those of the output layer, which are passed.
 
+    Args:
+        model: The model.
+        rows: Of the group.
+        rules: Names of those that `Choice` holds.
+        num_stops: Words that a text may end with.
+
     Returns:
-        A function of what `arrange_output_layer` returns, `words`, `lengths` and `has_ended` as in `_Texts`, one
-        float32 number for each draw, (max_new_tokens, rows), the stop word, and the choice, that gives the texts,
-        int32, (max_new_tokens, rows).
+        A function of what `arrange_output_layer` returns, `words`, `lengths` and `has_ended` as in `_Texts`, the whole
+        prompts behind padding, int32, (rows, longest), one float32 number for each draw, (max_new_tokens, rows), the
+        stop words, and the choice, that gives the texts, int32, (max_new_tokens, rows).
     """
     import tensorflow as tf
 
@@ -188,9 +198,15 @@ def compile_loop(model: MiniGPT, rows: int) -> Callable[..., Any]:
             tf.TensorSpec((rows, context), tf.int32),
             tf.TensorSpec((rows,), tf.int32),
             tf.TensorSpec((rows,), tf.bool),
+            tf.TensorSpec((rows, None), tf.int32),
             tf.TensorSpec((None, rows), tf.float32),
-            tf.TensorSpec((), tf.int32),
-            Choice(tf.TensorSpec((), tf.float32), tf.TensorSpec((), tf.int32), tf.TensorSpec((), tf.float32)),
+            (tf.TensorSpec((), tf.int32),) * num_stops,
+            Choice(
+                temperature=tf.TensorSpec((), tf.float32),
+                top_k=tf.TensorSpec((), tf.int32),
+                top_p=tf.TensorSpec((), tf.float32),
+                rules={name: tf.TensorSpec((), RULES[name]) for name in rules},
+            ),
         ],
         autograph=False,
     )
@@ -199,8 +215,9 @@ def compile_loop(model: MiniGPT, rows: int) -> Callable[..., Any]:
         words: tf.Tensor,
         lengths: tf.Tensor,
         has_ended: tf.Tensor,
+        prompts: tf.Tensor,
         uniforms: tf.Tensor,
-        stop_id: tf.Tensor,
+        stop_ids: tuple[tf.Tensor, ...],
         choice: Choice,
     ) -> tf.Tensor:
         def read(texts: _Texts, caches: Any, positions: tf.Tensor) -> tuple[tf.Tensor, Any]:
@@ -229,8 +246,9 @@ def compile_loop(model: MiniGPT, rows: int) -> Callable[..., Any]:
             caches = read_up_to_the_last(texts, caches, positions)
             states, caches = read(texts, caches, texts.lengths - 1)  # (rows, embed_dim)
             scores = model.score_next_words(states, output_weights)
+            scores = _lower_repeated(model, scores, prompts, texts, choice)
             drawn = tf.ensure_shape(draw_words(scores, uniforms[texts.num_drawn], choice), (rows,))
-            longer = _append(texts, drawn, stop_id)
+            longer = _append(texts, drawn, stop_ids)
             # A text that has begun again is read from its first word on.
             positions = tf.where(longer.lengths > texts.lengths, texts.lengths, 0)  # (rows,)
             return longer, positions, caches
@@ -253,7 +271,17 @@ def compile_loop(model: MiniGPT, rows: int) -> Callable[..., Any]:
     return write  # type: ignore[no-any-return]
 
 
-def _append(texts: _Texts, drawn: Any, stop_id: Any) -> _Texts:
+def _lower_repeated(model: MiniGPT, scores: Scores, prompts: Any, texts: _Texts, choice: Choice) -> Scores:
+    """Lower the scores of words that texts have already, where a rule says so; else no operation is added."""
+    import tensorflow as tf
+
+    if not REPETITION_RULES & choice.rules.keys():
+        return scores
+    past = tf.concat([prompts, tf.transpose(texts.written[: texts.num_drawn])], axis=1)  # (rows, num_past)
+    return lower_repeated(scores, past, model.output_layer.find_zero(scores), choice.rules)
+
+
+def _append(texts: _Texts, drawn: Any, stop_ids: Sequence[Any]) -> _Texts:
     """Write a drawn word, int32, (rows,), behind each text; a full context begins again with its newest half."""
     import tensorflow as tf
 
@@ -266,10 +294,13 @@ def _append(texts: _Texts, drawn: Any, stop_id: Any) -> _Texts:
     lengths = tf.where(is_full, kept, texts.lengths)  # (rows,)
     words = tf.where(tf.range(context) == lengths[:, None], drawn[:, None], words)  # (rows, context)
     written = tf.where(texts.has_ended, PADDING_ID, drawn)  # (rows,)
+    has_ended = texts.has_ended
+    for stop_id in stop_ids:
+        has_ended |= drawn == stop_id
     return _Texts(
         words=words,
         lengths=lengths + 1,
         written=tf.tensor_scatter_nd_update(texts.written, [[texts.num_drawn]], written[None]),
         num_drawn=texts.num_drawn + 1,
-        has_ended=texts.has_ended | (drawn == stop_id),
+        has_ended=has_ended,
     )

@@ -156,9 +156,14 @@ class MiniGPT(keras.Model):
             states = block(states, training=training)
         return self.final_norm(states) if self.final_norm else states
 
-    def arrange_output_layer(self) -> Any:
-        """Lay the weights of the output layer out for `score_next_words`: once before many words are written."""
-        is_excluded = np.isin(np.arange(self.vocabulary_size), [PADDING_ID, UNKNOWN_ID])
+    def arrange_output_layer(self, may_end: bool = False) -> Any:
+        """Lay the weights of the output layer out for `score_next_words`: once before many words are written.
+
+        Args:
+            may_end: Whether padding, which is the end of a review where the model has learnt it, gets its logit.
+        """
+        excluded = [UNKNOWN_ID] if may_end else [PADDING_ID, UNKNOWN_ID]
+        is_excluded = np.isin(np.arange(self.vocabulary_size), excluded)
         return self.output_layer.arrange_for_rows(is_excluded)
 
     def score_next_words(self, states: Any, arranged: Any) -> Scores:
@@ -169,7 +174,7 @@ class MiniGPT(keras.Model):
             arranged: What `arrange_output_layer` has returned.
 
         Returns:
-            The word after each. Padding and `[UNK]`, which are never written, have -inf.
+            The word after each. `[UNK]` has -inf, as it is never written; padding, too, unless texts may end.
         """
         return self.output_layer.score_rows(states, arranged)
 

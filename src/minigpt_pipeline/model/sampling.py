@@ -11,6 +11,13 @@ from minigpt_pipeline.parameters import SamplingParameters
 RANKED_WORDS = 1024
 """Words that are put in order to find a nucleus: nearly always enough, and a tenth of the work of ordering 20,000."""
 
+RULES: dict[str, type[np.generic]] = {
+    "min_p": np.float32,
+    "repetition_penalty": np.float32,
+    "no_repeat_ngram_size": np.int32,
+}
+"""Fields of `SamplingParameters` that a program is compiled for only where they are on."""
+
 
 class Choice(NamedTuple):
     """`SamplingParameters` as numbers, so that other values need no other program.
@@ -19,20 +26,27 @@ class Choice(NamedTuple):
         temperature: float32, above 0: divides the logits.
         top_k: int32: only the k most probable words can be drawn; 0 means all.
         top_p: float32: of these only the most probable, as few as have this share; infinite means all.
+        rules: `min_p` and `repetition_penalty`, float32, and `no_repeat_ngram_size`, int32: those that are on. Others
+            need another program, and those that are off cost nothing.
     """
 
     temperature: Any
     top_k: Any
     top_p: Any
+    rules: dict[str, Any]
 
     @classmethod
     def from_parameters(cls, sampling: SamplingParameters) -> "Choice":
         """Take the parameters; temperature 0 is a draw from the single most probable word."""
         keeps_all = sampling.top_p is None or sampling.top_p == 1
+        rules = sampling.model_dump(include=set(RULES), exclude_none=True)
+        if rules.get("repetition_penalty") == 1:
+            del rules["repetition_penalty"]
         return cls(
             temperature=np.float32(max(sampling.temperature, float(np.finfo(np.float32).tiny))),
             top_k=np.int32(1 if sampling.temperature == 0 else sampling.top_k or 0),
             top_p=np.float32(math.inf if keeps_all else sampling.top_p),
+            rules={name: RULES[name](value) for name, value in rules.items()},
         )
 
 
@@ -43,7 +57,8 @@ def draw_words(scores: Scores, uniforms: Any, choice: Choice) -> Any:
         scores: Of the words.
         uniforms: float32, (rows,), from 0 to below 1.
         choice: Temperature; top-k ([Fan et al., 2018](https://arxiv.org/abs/1805.04833)), of equal logits the lower id
-            first; top-p, the nucleus ([Holtzman et al., 2020](https://arxiv.org/abs/1904.09751)) of what top-k leaves.
+            first; top-p, the nucleus ([Holtzman et al., 2020](https://arxiv.org/abs/1904.09751)) of what top-k leaves;
+            min-p ([Nguyen et al., 2024](https://arxiv.org/abs/2407.01082)) of what top-p leaves.
 
     Returns:
         int32, (rows,): ids. A row depends on its own logits and number alone.
@@ -52,9 +67,15 @@ def draw_words(scores: Scores, uniforms: Any, choice: Choice) -> Any:
 
     num_columns = scores.maxima.shape[1] * BLOCK_WORDS
 
+    def invert(weights: tf.Tensor) -> tf.Tensor:
+        if "min_p" in choice.rules:
+            # The most probable word weighs 1, and is among what top-k and top-p leave.
+            weights = tf.where(weights >= choice.rules["min_p"], weights, 0.0)
+        return _invert(weights, uniforms)  # (rows,)
+
     def draw_from_all() -> tf.Tensor:
         weights = _weigh(scores.join_parts(), choice.temperature)  # (rows, num_columns)
-        return _name_words(_invert(weights, uniforms), scores)  # (rows,)
+        return _name_words(invert(weights), scores)  # (rows,)
 
     def draw_from_top_k() -> tf.Tensor:
         top_k = tf.minimum(choice.top_k, num_columns)
@@ -63,9 +84,7 @@ def draw_words(scores: Scores, uniforms: Any, choice: Choice) -> Any:
         largest = tf.pad(largest, whole_registers, constant_values=-math.inf)  # (rows, num_ranked)
         weights = _weigh(largest, choice.temperature)  # (rows, num_ranked)
         total = tf.reduce_sum(weights, axis=1, keepdims=True)  # (rows, 1)
-        return tf.gather(
-            words, _invert(_nucleus(weights, total, choice.top_p), uniforms), batch_dims=1
-        )  # (rows,)
+        return tf.gather(words, invert(_nucleus(weights, total, choice.top_p)), batch_dims=1)  # (rows,)
 
     def draw_from_nucleus() -> tf.Tensor:
         logits = scores.join_parts()  # (rows, num_columns)
@@ -78,7 +97,7 @@ def draw_words(scores: Scores, uniforms: Any, choice: Choice) -> Any:
             lambda: tuple(tf.math.top_k(logits, num_columns)),
         )  # (rows, RANKED_WORDS or num_columns)
         weights = _nucleus(_weigh(largest, choice.temperature), total, choice.top_p)
-        columns = tf.gather(columns, _invert(weights, uniforms), batch_dims=1)  # (rows,)
+        columns = tf.gather(columns, invert(weights), batch_dims=1)  # (rows,)
         return _name_words(columns, scores)  # (rows,)
 
     return tf.cond(

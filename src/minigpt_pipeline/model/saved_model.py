@@ -39,7 +39,7 @@ class TrainedModel:
     Args:
         keras_members: Content of the members of a `.keras` archive, by name.
         vocabulary: The words of the model.
-        metadata: How it was trained: `seed`, `epochs`, `steps`, ...; the same for equal runs.
+        metadata: How it was trained: `seed`, `epochs`, `steps`, `has_learnt_ends`, ...; the same for equal runs.
     """
 
     keras_members: dict[str, bytes]
@@ -65,6 +65,11 @@ class TrainedModel:
     def epochs(self) -> int:
         """Epochs that were begun in its training."""
         return int(self.metadata["epochs"] or 0)
+
+    @property
+    def has_learnt_ends(self) -> bool:
+        """Whether it has learnt where reviews end."""
+        return bool(self.metadata.get("has_learnt_ends"))
 
     def load_model(self) -> "MiniGPT":
         """Make the model, the same object in every call; the first imports TensorFlow."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from minigpt_pipeline.model.generation import make_sample_rows
+from minigpt_pipeline.model.generation import Writer, make_sample_rows, shall_stop_at_ends
 from minigpt_pipeline.model.training_log import SampleLog
 from minigpt_pipeline.parameters import GenerationParameters
 from minigpt_pipeline.text.vocabulary import Vocabulary
@@ -24,6 +24,10 @@ class TextGenerator(keras.callbacks.Callback):
         generation: Prompts, seeds, and how words are chosen.
         every_epochs: n.
         training_log: Takes the rows.
+        has_learnt_ends: Whether the model learns where reviews end.
+
+    Raises:
+        ValueError: If texts shall stop at ends that the model does not learn.
     """
 
     def __init__(
@@ -32,12 +36,17 @@ class TextGenerator(keras.callbacks.Callback):
         generation: GenerationParameters,
         every_epochs: int,
         training_log: SampleLog,
+        has_learnt_ends: bool = False,
     ) -> None:
         super().__init__()
+        shall_stop_at_ends(
+            generation.sampling, has_learnt_ends
+        )  # refused before the training, not after an epoch
         self.vocabulary = vocabulary
         self.generation = generation
         self.every_epochs = every_epochs
         self.training_log = training_log
+        self.has_learnt_ends = has_learnt_ends
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write where an n-th epoch has ended.
@@ -49,7 +58,8 @@ class TextGenerator(keras.callbacks.Callback):
         epochs_done = epoch + 1
         if epochs_done % self.every_epochs:
             return
-        rows = make_sample_rows(self.model, self.vocabulary, self.generation, epochs_done)
+        writer = Writer(self.model, self.has_learnt_ends)
+        rows = make_sample_rows(writer, self.vocabulary, self.generation, epochs_done)
         self.training_log.log_samples(rows)
         first_texts = [row["text"] for row in rows if row["sample"] == 0]
         for text in first_texts[:PRINTED_PROMPTS]:

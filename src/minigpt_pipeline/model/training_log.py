@@ -11,7 +11,7 @@ class SampleLog(Protocol):
         """Write generated texts.
 
         Args:
-            samples: One row a text: `epoch`, `prompt`, `sample`, `text`, `temperature`, `top_k`, `top_p`, `seed`.
+            samples: One row a text; see `generation.make_sample_rows`.
         """
 
 

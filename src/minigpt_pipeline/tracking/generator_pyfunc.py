@@ -5,11 +5,15 @@ from typing import Any
 
 import mlflow
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from minigpt_pipeline.model.generation import Writer, generate_texts
 from minigpt_pipeline.model.saved_model import load_trained_model
 from minigpt_pipeline.parameters import SamplingParameters
+
+ZERO_IS_OFF = ("top_k", "min_p", "no_repeat_ngram_size")
+"""Parameters of a signature have a type and can't be null."""
 
 
 class TextGeneratorModel(PythonModel):
@@ -19,7 +23,7 @@ class TextGeneratorModel(PythonModel):
         """Load the weights and the vocabulary."""
         trained_model = load_trained_model(Path(context.artifacts["trained_model"]))
         self._vocabulary = trained_model.vocabulary
-        self._writer = Writer(trained_model.load_model())
+        self._writer = Writer(trained_model.load_model(), trained_model.has_learnt_ends)
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -30,19 +34,27 @@ class TextGeneratorModel(PythonModel):
             context: Not used.
             model_input: Column `prompt`.
             params: `max_new_tokens`, `temperature` (0: always the most probable word), `top_k` (0: all words),
-                `top_p` (1: all words), `seed`.
+                `top_p` (1: all words), `min_p` (0: all words), `repetition_penalty` (1: none), `no_repeat_ngram_size`
+                (0: all may be repeated), `stop_at_end_of_review`, `seed`; see `SamplingParameters`.
 
         Returns:
             Column `text`: the prompt and what follows, in the rows of the prompts.
+
+        Raises:
+            MlflowException: If a parameter or a prompt can't be used; a server answers 400 and says why.
         """
         chosen = dict(params or {})
         seed = int(chosen.pop("seed"))
-        chosen["top_k"] = chosen["top_k"] or None
-        sampling = SamplingParameters(stop_token=None, **chosen)
+        for name in ZERO_IS_OFF:
+            chosen[name] = chosen[name] or None
         prompts = model_input["prompt"].tolist()
         seeds = [seed] * len(prompts)
-        texts = generate_texts(self._writer, self._vocabulary, prompts, sampling, seeds)
-        return pd.DataFrame({"text": texts})
+        try:
+            sampling = SamplingParameters(stop_token=None, **chosen)
+            texts = generate_texts(self._writer, self._vocabulary, prompts, sampling, seeds)
+        except ValueError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from error
+        return pd.DataFrame({"text": [text for text, _ in texts]})
 
 
 mlflow.models.set_model(TextGeneratorModel())

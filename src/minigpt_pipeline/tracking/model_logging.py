@@ -20,6 +20,10 @@ SIGNATURE = ModelSignature(
             ParamSpec("temperature", DataType.double, 1.0),
             ParamSpec("top_k", DataType.long, 10),
             ParamSpec("top_p", DataType.double, 1.0),
+            ParamSpec("min_p", DataType.double, 0.0),
+            ParamSpec("repetition_penalty", DataType.double, 1.0),
+            ParamSpec("no_repeat_ngram_size", DataType.long, 0),
+            ParamSpec("stop_at_end_of_review", DataType.boolean, False),
             ParamSpec("seed", DataType.long, 42),
         ]
     ),

@@ -24,15 +24,19 @@ def generate_samples(
 
     Returns:
         One row a text: `epoch` (epochs that the model was trained for), `prompt`, `sample` (number of the text of this
-        prompt, from 0), `text` (prompt and continuation), `temperature`, `top_k` (Int64, null: all words), `top_p`
-        (Float64, null: all words), `seed`.
+        prompt, from 0), `text` (prompt and continuation), `ended` (bool: by itself, not because it had
+        `max_new_tokens`), `temperature`, `top_k` (Int64), `top_p`, `min_p`, `repetition_penalty` (Float64),
+        `no_repeat_ngram_size` (Int64; these are null where they are off), `seed`.
     """
     from minigpt_pipeline.model.compute import configure_compute
     from minigpt_pipeline.model.generation import write_samples
 
     configure_compute(compute)
     rows = write_samples(trained_model, generation)
-    return pd.DataFrame(rows).astype({"top_k": "Int64", "top_p": "Float64"})
+    return pd.DataFrame(rows).astype(
+        dict.fromkeys(("top_k", "no_repeat_ngram_size"), "Int64")
+        | dict.fromkeys(("top_p", "min_p", "repetition_penalty"), "Float64")
+    )
 
 
 def plot_samples(generated_samples: pd.DataFrame) -> Any:

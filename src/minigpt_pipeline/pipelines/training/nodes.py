@@ -84,6 +84,8 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
         compute=compute.model_dump(exclude={"device", "memory_growth"}) | {"device": device.name},
     )
     record = TrainingRecord(training_log)
+    has_learnt_ends = train_sequences.learn_ends
+    generator = TextGenerator(vocabulary, generation, training.sample_every_epochs, record, has_learnt_ends)
     outcome = train(
         network,
         train_sequences,
@@ -91,13 +93,14 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
         training,
         record,
         precision=device.precision,
-        callbacks=[TextGenerator(vocabulary, generation, training.sample_every_epochs, record)],
+        callbacks=[generator],
         checkpoints=checkpoints.for_training(fingerprint),
     )
     how: dict[str, MetadataValue] = {
         "seed": training.seed,
         "device": device.name,
         "precision": device.precision,
+        "has_learnt_ends": has_learnt_ends,
     }
     trained_model = TrainedModel.from_model(network, vocabulary, how | outcome.summary)
     return trained_model, outcome.history, outcome.speed
