@@ -249,7 +249,10 @@ class TrainingParameters(Parameters):
 class EvaluationParameters(Parameters):
     """How the held-out loss is measured."""
 
+    seed: Annotated[int, Field(ge=0)]
+    """Of the samples of reviews that intervals come from."""
     batch_size: Annotated[int, Field(ge=1)]
+    """Windows that the model reads at once."""
     known_source: Literal["synthetic_reviews"] | None
     """The grammar that wrote the corpus, where there is one: its exact loss is reported beside the model's."""
 

@@ -13,6 +13,7 @@ from minigpt_pipeline.model.training_loop import TrainingOutcome, train
 from minigpt_pipeline.model.training_record import TrainingRecord
 from minigpt_pipeline.model.training_sequences import TruncatedSequences
 from minigpt_pipeline.parameters import ModelParameters, OptimizerParameters, TrainingParameters
+from tests.windows import as_windows
 
 OPTIONS = [
     {},
@@ -66,7 +67,14 @@ def train_for(training_log: TrainingLog) -> Callable[..., TrainingOutcome]:
             checkpoint_every_steps=None,
         )
         truncated = TruncatedSequences(sequences, seed)
-        return train(model, truncated, sequences, training, TrainingRecord(training_log), precision=precision)
+        return train(
+            model,
+            truncated,
+            as_windows(sequences),
+            training,
+            TrainingRecord(training_log),
+            precision=precision,
+        )
 
     return run
 

@@ -23,6 +23,7 @@ from minigpt_pipeline.text.sequences import truncate
 from minigpt_pipeline.text.standardization import split_words
 from minigpt_pipeline.text.synthetic_reviews import fresh_reviews, log_probabilities
 from minigpt_pipeline.text.vocabulary import Vocabulary, build_vocabulary
+from tests.windows import as_windows
 
 CONF = Path(__file__).parents[2] / "conf"
 TRAIN_SEED, VALIDATION_SEED, FRESH_SEED = 1, 2, 3  # of three texts that have nothing in common
@@ -59,7 +60,7 @@ def train_on_the_source(
     train(
         model,
         TruncatedSequences(encode(words, vocabulary, length), training["seed"]),
-        validation,
+        as_windows(validation),
         TrainingParameters(**training),
         TrainingRecord(training_log),
     )
@@ -79,7 +80,7 @@ def test_the_sample_environment_comes_close_to_the_entropy_and_not_below_it(
 
     fresh = write_words(1000, FRESH_SEED)
     source, error = measure_source(fresh, model.sequence_length)
-    loss = evaluate(model, encode(fresh, vocabulary, model.sequence_length), batch_size=64)["loss"]
+    loss = evaluate(model, as_windows(encode(fresh, vocabulary, model.sequence_length)), batch_size=64).mean()
     assert source >= 2.0
     assert source - 3 * error < loss < source + 0.15
 
@@ -107,6 +108,6 @@ def test_a_model_that_sees_later_words_breaks_the_floor(
 
     fresh = write_words(300, FRESH_SEED)
     source, error = measure_source(fresh, model.sequence_length)
-    loss = evaluate(model, encode(fresh, vocabulary, model.sequence_length), batch_size=64)["loss"]
+    loss = evaluate(model, as_windows(encode(fresh, vocabulary, model.sequence_length)), batch_size=64).mean()
     assert math.isfinite(loss)
     assert (loss > source - 3 * error) == has_mask

@@ -10,6 +10,7 @@ from minigpt_pipeline.model.evaluation import evaluate
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.training_loop import TrainingOutcome
 from tests.behaviour.conftest import OPTIONS
+from tests.windows import as_windows
 
 Train = Callable[..., TrainingOutcome]
 
@@ -22,7 +23,7 @@ def test_one_batch_is_overfitted(make_model: Callable[..., MiniGPT], train_for: 
 
     train_for(model, batch, steps=300)
 
-    assert evaluate(model, batch, batch_size=8)["loss"] < 0.02
+    assert evaluate(model, as_windows(batch), batch_size=8).mean() < 0.02
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
@@ -33,9 +34,8 @@ def test_padding_does_not_move_the_loss(
     short = sequences[:, :5]
     padded = np.pad(short, ((0, 3), (0, 4)))
 
-    assert evaluate(model, padded, batch_size=23) == pytest.approx(
-        evaluate(model, short, batch_size=20), abs=1e-6
-    )
+    measured = evaluate(model, as_windows(padded), batch_size=23).losses
+    assert measured == pytest.approx(evaluate(model, as_windows(short), batch_size=20).losses, abs=1e-6)
 
 
 def test_padding_does_not_move_the_weights(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from minigpt_pipeline.model.losses import loss_of_batch, perplexity
+from minigpt_pipeline.model.losses import loss_of_batch
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from tests.model.conftest import OPTIONS
 
@@ -81,8 +81,3 @@ def test_loss_of_batch_counts_the_end_of_a_review_where_it_shall_be_learnt(model
     expected = -sum(math.log(probabilities[row, place, labels[row, place]]) for row, place in counted)
     assert float(num_counted) == len(counted)
     assert float(loss_sum) == pytest.approx(expected, rel=1e-5)
-
-
-def test_perplexity_is_the_exponential_of_the_loss() -> None:
-    assert perplexity(math.log(100)) == pytest.approx(100)
-    assert perplexity(1e4) == math.inf

@@ -24,6 +24,7 @@ from minigpt_pipeline.model.training_sequences import TruncatedSequences
 from minigpt_pipeline.parameters import GenerationParameters, SamplingParameters, TrainingParameters
 from minigpt_pipeline.text.vocabulary import Vocabulary
 from tests.model.conftest import OPTIONS
+from tests.windows import as_windows
 
 GENERATION = GenerationParameters(
     prompts=["a b"],
@@ -102,7 +103,7 @@ def attempt(
             outcome = train(
                 model,
                 TruncatedSequences(alphabets, training.seed),
-                alphabets[::2],
+                as_windows(alphabets[::2]),
                 training,
                 record,
                 precision=precision,
@@ -160,7 +161,7 @@ def report_events(
     report(log, "log", before="log")
     report(log, "log_samples", after="samples")
     report(generator, "on_epoch_end", before="callback")
-    report(Evaluator, "evaluate", before="evaluation")
+    report(Evaluator, "score", before="evaluation")
     report(checkpoint_store, "write_checkpoint", before="checkpoint", after="checkpoint before its rename")
     report(checkpoint_store, "_sync_folder", before="checkpoint after its rename", after="checkpoint done")
 

@@ -14,6 +14,7 @@ from minigpt_pipeline.model.training_record import TrainingRecord
 from minigpt_pipeline.model.training_sequences import PackedSequences, TruncatedSequences
 from minigpt_pipeline.parameters import TrainingParameters
 from minigpt_pipeline.text.sequences import truncate
+from tests.windows import as_windows
 
 MakeTraining = Callable[..., TrainingParameters]
 
@@ -29,7 +30,7 @@ def run(
         return train(
             model,
             TruncatedSequences(alphabets, training.seed),
-            alphabets[::2],
+            as_windows(alphabets[::2]),
             training,
             TrainingRecord(training_log),
             precision=precision,
@@ -133,7 +134,7 @@ def test_train_keeps_the_weights_of_the_lowest_validation_loss(
     assert losses.iloc[-1] > losses.min()  # it overshoots, so that the last weights are not the best
     assert outcome.summary["best_step"] == losses.idxmin()
     assert outcome.summary["best_validation_loss"] == losses.min()
-    assert evaluate(model, alphabets[::2], batch_size=8)["loss"] == losses.min()
+    assert evaluate(model, as_windows(alphabets[::2]), batch_size=8).mean() == losses.min()
 
 
 def test_train_lowers_the_loss_with_every_optimizer_and_precision(
@@ -147,15 +148,20 @@ def test_train_lowers_the_loss_with_every_optimizer_and_precision(
     ]
     for name, learning_rate, precision in cases:
         model = make_model()
-        before = evaluate(model, alphabets, batch_size=8)["loss"]
+        before = evaluate(model, as_windows(alphabets), batch_size=8).mean()
         training = make_training(epochs=10, optimizer={"name": name, "learning_rate": learning_rate})
 
         sequences = TruncatedSequences(alphabets, training.seed)
         outcome = train(
-            model, sequences, alphabets, training, TrainingRecord(training_log), precision=precision
+            model,
+            sequences,
+            as_windows(alphabets),
+            training,
+            TrainingRecord(training_log),
+            precision=precision,
         )
 
-        after = evaluate(model, alphabets, batch_size=8)["loss"]
+        after = evaluate(model, as_windows(alphabets), batch_size=8).mean()
         assert after < 0.7 * before, (name, precision)
         assert outcome.summary["best_validation_loss"] == after  # measured and kept in float32
         assert {str(weight.dtype) for weight in model.weights} == {"float32"}
@@ -188,7 +194,10 @@ def test_train_ends_well_on_an_interrupt_that_is_raised(
     outcome = run(callbacks=[Interrupting()], epochs=50)
 
     assert (outcome.summary["ended_by"], outcome.summary["steps"]) == ("interrupt", 3)
-    assert evaluate(model, alphabets[::2], batch_size=8)["loss"] == outcome.summary["best_validation_loss"]
+    assert (
+        evaluate(model, as_windows(alphabets[::2]), batch_size=8).mean()
+        == outcome.summary["best_validation_loss"]
+    )
 
 
 def test_train_aborts_on_a_second_ctrl_c(run: Callable[..., TrainingOutcome]) -> None:
@@ -221,7 +230,7 @@ def test_train_refuses_a_part_without_words(
     sequences, record = TruncatedSequences(alphabets[: rows[0]], 0), TrainingRecord(training_log)
 
     with pytest.raises(ValueError, match=f"The {part} part, 0 sequences, has no word to predict"):
-        train(model, sequences, alphabets[: rows[1]], make_training(), record)
+        train(model, sequences, as_windows(alphabets[: rows[1]]), make_training(), record)
 
 
 def test_train_ends_when_patience_is_at_its_end(run: Callable[..., TrainingOutcome]) -> None:
@@ -252,7 +261,7 @@ def test_train_learns_from_packed_reviews_where_they_end(
     reviews = pa.table({"token_ids": pa.array([[2, 3, 4], [5, 6]] * 20, pa.list_(pa.int32()))})
     training = make_training(epochs=40, optimizer={"name": "adam", "learning_rate": 0.02})
     sequences = PackedSequences(reviews, model.sequence_length, training.seed)
-    validation = truncate(reviews[:2], model.sequence_length)
+    validation = as_windows(truncate(reviews[:2], model.sequence_length))
 
     train(model, sequences, validation, training, TrainingRecord(training_log))
 

@@ -1,71 +1,90 @@
-"""The measure: mean negative log-likelihood of words 2 to sequence_length + 1, each given the words before it."""
+"""The measure: mean negative log-likelihood of words 2 to 81 of each review, each given the words before it."""
+
+from collections.abc import Iterator
 
 import numpy as np
 
 from minigpt_pipeline.model.batches import make_batches
-from minigpt_pipeline.model.losses import perplexity
 from minigpt_pipeline.model.mini_gpt import MiniGPT
-from minigpt_pipeline.text.language_model_pairs import make_language_model_pairs
-from minigpt_pipeline.text.vocabulary import PADDING_ID, UNKNOWN_ID
+from minigpt_pipeline.text.evaluation_windows import EvaluationWindows
+from minigpt_pipeline.text.vocabulary import PADDING_ID
+from minigpt_pipeline.text.word_losses import WordLosses
+
+BLOCK_ROWS = 2048
+"""Words that are scored at once; the search for the most probable one holds their logits, 160 MB with 20,000 words."""
 
 
 class Evaluator:
-    """Measures one model, as often as one likes, with one compiled function.
+    """Measures one model, as often as one likes, with functions that are compiled once.
 
     Args:
         model: The model, in float32.
-        batch_size: Sequences scored at once; it changes the speed, not the measure.
+        batch_size: Windows read at once; it changes the speed, not the measure.
     """
 
     def __init__(self, model: MiniGPT, batch_size: int) -> None:
         import tensorflow as tf
         from keras import ops
 
-        def score(inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-            states = model.hidden_states(inputs)  # (batch_size, length, embed_dim)
-            states = ops.reshape(states, (-1, model.embed_dim))  # (batch_size * length, embed_dim)
-            return model.output_layer.cross_entropies(
-                states, ops.reshape(labels, (-1,))
-            )  # (batch_size * length,)
+        def find_most_probable(states: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            log_probabilities = ops.log_softmax(model.output_layer(states), axis=-1)
+            return ops.exp(ops.max(log_probabilities, axis=-1)), ops.argmax(log_probabilities, axis=-1)
 
-        self._score = tf.function(score, reduce_retracing=True, autograph=False)
+        self._read = tf.function(model.hidden_states, reduce_retracing=True, autograph=False)
+        self._score = tf.function(model.output_layer.cross_entropies, reduce_retracing=True, autograph=False)
+        self._find_most_probable = tf.function(find_most_probable, reduce_retracing=True, autograph=False)
         self._batch_size = batch_size
 
-    def evaluate(self, sequences: np.ndarray) -> dict[str, float]:
-        """Measure the model.
-
-        Args:
-            sequences: int32, (num_sequences, sequence_length + 1), words first, then padding (0).
-
-        Returns:
-            `loss` (nats per word; logits in float32, mean in float64), `perplexity` (exp of it), `unk_rate` (share of
-            `[UNK]` among the words that were scored), `words` (their number).
+    def score(self, windows: EvaluationWindows) -> WordLosses:
+        """Return the loss of each scored word; logits are in float32.
 
         Raises:
             ValueError: If there is no word to score.
         """
-        total, num_words, num_unknown = 0.0, 0, 0
-        for batch in make_batches(sequences, self._batch_size):
-            inputs, labels = make_language_model_pairs(batch)
-            losses = self._score(inputs, labels).numpy().reshape(labels.shape)  # (batch_size, length)
-            is_word = labels != PADDING_ID  # (batch_size, length)
-            total += float(losses[is_word].sum(dtype=np.float64))
-            num_words += int(is_word.sum())
-            num_unknown += int((labels == UNKNOWN_ID).sum())
-        if num_words == 0:
-            raise ValueError(
-                f"There is no word to score in {len(sequences)} sequences of shape {sequences.shape}: "
-                "a review needs two words"
-            )
-        loss = total / num_words
-        return {
-            "loss": loss,
-            "perplexity": perplexity(loss),
-            "unk_rate": num_unknown / num_words,
-            "words": float(num_words),
-        }
+        losses = [self._score(states, labels).numpy() for states, labels in self._blocks(windows)]
+        return WordLosses(
+            _join(losses, len(windows.words)).astype(np.float64),
+            windows.words,
+            windows.reviews,
+            windows.positions,
+        )
+
+    def predict(self, windows: EvaluationWindows) -> tuple[np.ndarray, np.ndarray]:
+        """Say which word is the most probable one, in the place of each scored word.
+
+        Returns:
+            float32, (num_scored,): its probability; int64, (num_scored,): its id.
+        """
+        predicted = [self._find_most_probable(states) for states, _ in self._blocks(windows)]
+        return (
+            _join([probability.numpy() for probability, _ in predicted], len(windows.words)),
+            _join([word.numpy() for _, word in predicted], len(windows.words)),
+        )
+
+    def _blocks(self, windows: EvaluationWindows) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield states, (BLOCK_ROWS, embed_dim), and labels, (BLOCK_ROWS,), of scored words; zeros fill the last up."""
+        states, labels = np.zeros((0, 0), np.float32), np.zeros(0, np.int32)
+        for batch_inputs, batch_labels in zip(
+            make_batches(windows.inputs, self._batch_size),
+            make_batches(windows.labels, self._batch_size),
+            strict=True,
+        ):
+            is_scored = batch_labels != PADDING_ID  # (batch_size, length)
+            read = self._read(batch_inputs).numpy()[is_scored]  # (num_scored, embed_dim)
+            states = np.concatenate([states.reshape(-1, read.shape[1]), read])
+            labels = np.concatenate([labels, batch_labels[is_scored]])
+            while len(labels) >= BLOCK_ROWS:
+                yield states[:BLOCK_ROWS], labels[:BLOCK_ROWS]
+                states, labels = states[BLOCK_ROWS:], labels[BLOCK_ROWS:]
+        if len(labels):
+            missing = BLOCK_ROWS - len(labels)
+            yield np.pad(states, ((0, missing), (0, 0))), np.pad(labels, (0, missing))
 
 
-def evaluate(model: MiniGPT, sequences: np.ndarray, batch_size: int) -> dict[str, float]:
+def _join(blocks: list[np.ndarray], num_scored: int) -> np.ndarray:
+    return np.concatenate(blocks)[:num_scored] if blocks else np.zeros(0)
+
+
+def evaluate(model: MiniGPT, windows: EvaluationWindows, batch_size: int) -> WordLosses:
     """Measure a model once; see `Evaluator`."""
-    return Evaluator(model, batch_size).evaluate(sequences)
+    return Evaluator(model, batch_size).score(windows)

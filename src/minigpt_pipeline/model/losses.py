@@ -1,6 +1,5 @@
 """What training makes small: the negative log-likelihood of the words, padding left out."""
 
-import math
 from typing import Any
 
 from keras import ops
@@ -33,11 +32,3 @@ def loss_of_batch(
         is_counted = ops.logical_or(is_counted, is_behind_word)
     loss_sum = model.output_layer.cross_entropy_sum(states, labels, is_counted)
     return loss_sum, ops.sum(ops.cast(is_counted, "float32"))
-
-
-def perplexity(loss: float) -> float:
-    """Return exp of a mean loss in nats; infinite where a float can't hold it."""
-    try:
-        return math.exp(loss)
-    except OverflowError:
-        return math.inf

@@ -20,7 +20,6 @@ from minigpt_pipeline.model.checkpoint import Checkpoint
 from minigpt_pipeline.model.checkpoint_store import CheckpointStore
 from minigpt_pipeline.model.evaluation import Evaluator
 from minigpt_pipeline.model.interruption import Interruption, interruptible
-from minigpt_pipeline.model.losses import perplexity
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.progress import ProgressDisplay, showing_progress
 from minigpt_pipeline.model.saved_model import MetadataValue
@@ -29,8 +28,10 @@ from minigpt_pipeline.model.training_sequences import TrainingSequences
 from minigpt_pipeline.model.training_state import TrainingState
 from minigpt_pipeline.model.training_step import compile_step, make_optimizer
 from minigpt_pipeline.parameters import TrainingParameters
+from minigpt_pipeline.text.evaluation_windows import EvaluationWindows
 from minigpt_pipeline.text.language_model_pairs import make_language_model_pairs
 from minigpt_pipeline.text.vocabulary import PADDING_ID
+from minigpt_pipeline.text.word_losses import perplexity
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class TrainingOutcome:
 def train(
     model: MiniGPT,
     train_sequences: TrainingSequences,
-    validation_sequences: np.ndarray,
+    validation: EvaluationWindows,
     training: TrainingParameters,
     record: TrainingRecord,
     *,
@@ -71,7 +72,7 @@ def train(
     Args:
         model: A float32 model. Callbacks see this one, whatever the precision of the steps.
         train_sequences: What each epoch is made of.
-        validation_sequences: int32, (num_reviews, sequence_length + 1), words first, then padding (0).
+        validation: What the weights are measured on.
         training: Optimizer, limits, and how often to log, to look at the validation reviews and to save a checkpoint.
         record: Takes `train/loss`, `val/loss` and their kind while the run goes on, and what callbacks write to it.
         precision: Of the steps: `float32`, `mixed_bfloat16` or `mixed_float16`.
@@ -84,10 +85,9 @@ def train(
         FloatingPointError: If the loss is no longer a finite number.
         KeyboardInterrupt: If Ctrl-C is pressed a second time.
     """
-    has_words = (validation_sequences[:, 1:] != PADDING_ID).any()
     for name, number, has_some in (
         ("train", len(train_sequences), train_sequences.has_words()),
-        ("validation", len(validation_sequences), has_words),
+        ("validation", len(validation.inputs), len(validation.words) > 0),
     ):
         if not has_some:
             raise ValueError(
@@ -95,7 +95,7 @@ def train(
                 "look at the split in conf/base/parameters_vectorization.yml and at what validation rejected"
             )
     with showing_progress() as progress, interruptible() as interruption:
-        loop = _TrainingLoop(model, train_sequences, validation_sequences, training, record, precision)
+        loop = _TrainingLoop(model, train_sequences, validation, training, record, precision)
         loop.resume(checkpoints)
         loop.run(keras.callbacks.CallbackList(list(callbacks), model=model), progress, interruption)
     loop.finish()
@@ -109,7 +109,7 @@ class _TrainingLoop:
         self,
         model: MiniGPT,
         train_sequences: TrainingSequences,
-        validation_sequences: np.ndarray,
+        validation: EvaluationWindows,
         training: TrainingParameters,
         record: TrainingRecord,
         precision: str,
@@ -121,7 +121,7 @@ class _TrainingLoop:
         is_measured_itself = precision == "float32" and training.optimizer.average_momentum is None
         self.trained = model if is_measured_itself else model.in_precision(precision)
         self.train_sequences = train_sequences
-        self.validation_sequences = validation_sequences
+        self.validation = validation
         self.training = training
         self.record = record
         self.batches_per_epoch = count_batches(len(train_sequences), training.batch_size)
@@ -305,13 +305,16 @@ class _TrainingLoop:
             return
         self._log_losses()
         self._copy_weights()
-        measured = self.evaluator.evaluate(self.validation_sequences)
-        self._check_finite("validation", state.step, measured["loss"])
+        losses = self.evaluator.score(self.validation)
+        loss = losses.mean()
+        self._check_finite("validation", state.step, loss)
         state.evaluated_step = state.step
-        self._add({f"val/{name}": measured[name] for name in ("loss", "perplexity", "unk_rate")})
-        logger.info("Epoch %d, step %d: validation loss %.4f", self.epoch, state.step, measured["loss"])
-        if measured["loss"] < state.best_loss:
-            state.best_loss, state.best_step, state.disappointments = measured["loss"], state.step, 0
+        self._add(
+            {"val/loss": loss, "val/perplexity": perplexity(loss), "val/unk_rate": losses.unknown_rate()}
+        )
+        logger.info("Epoch %d, step %d: validation loss %.4f", self.epoch, state.step, loss)
+        if loss < state.best_loss:
+            state.best_loss, state.best_step, state.disappointments = loss, state.step, 0
             self.best_weights = self.model.get_weights()
         else:
             state.disappointments += 1

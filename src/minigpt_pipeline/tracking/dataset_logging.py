@@ -1,8 +1,9 @@
 """Saved datasets in MLflow, as `metadata.mlflow` of their catalog entries says.
 
 `log_as: metrics` takes a mapping of names to numbers, `artifact` the file or folder (`folder`: where in the run),
-`table` the rows of generated texts, `model` the trained model, `parameters` settings, and `dataset` the data that a
-model was trained or measured on.
+`samples` the rows of generated texts, `table` those of any other table as CSV, which MLflow's pages show (`file`: where
+in the run), `model` the trained model, `parameters` settings, and `dataset` the data that a model was trained or
+measured on.
 """
 
 import hashlib
@@ -32,8 +33,10 @@ def log_dataset(dataset: AbstractDataset[Any, Any]) -> None:
             mlflow.log_artifacts(str(path), f"{settings['folder']}/{path.name}")
         case "artifact":
             mlflow.log_artifact(str(path), settings["folder"])
-        case "table":
+        case "samples":
             append_samples(dataset.load().to_dict(orient="records"))
+        case "table":
+            mlflow.log_text(dataset.load().to_csv(index=False), settings["file"])
         case "model":
             trained_model = dataset.load()
             mlflow.set_tags({name: str(value) for name, value in trained_model.metadata.items()})

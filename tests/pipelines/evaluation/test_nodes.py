@@ -26,10 +26,14 @@ def vocabulary(words: list[list[str]]) -> Vocabulary:
 
 @pytest.fixture(scope="module")
 def token_ids(words: list[list[str]], vocabulary: Vocabulary) -> pa.Table:
-    return pa.table({"review_id": ["a", "b", "c"], "token_ids": vocabulary.encode_lists(pa.array(words))})
+    ratings = pa.array([9, None, 2], pa.int8())
+    token_ids = vocabulary.encode_lists(pa.array(words))
+    return pa.table({"review_id": ["a", "b", "c"], "rating": ratings, "token_ids": token_ids})
 
 
-def test_evaluate_model_of_a_model_that_knows_nothing(token_ids: pa.Table, vocabulary: Vocabulary) -> None:
+def test_evaluate_model_of_a_model_that_knows_nothing(
+    words: list[list[str]], token_ids: pa.Table, vocabulary: Vocabulary
+) -> None:
     """With all weights zero every word is equally likely, so the perplexity is the size of the vocabulary."""
     from minigpt_pipeline.model.mini_gpt import create_model
     from minigpt_pipeline.model.saved_model import TrainedModel
@@ -45,19 +49,28 @@ def test_evaluate_model_of_a_model_that_knows_nothing(token_ids: pa.Table, vocab
     )
     model = create_model(sizes, len(vocabulary))
     model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
-    trained_model = TrainedModel.from_model(model, vocabulary, {"epochs": 0})
+    trained_model = TrainedModel.from_model(model, vocabulary, {"epochs": 0, "has_learnt_ends": False})
 
-    metrics = evaluate_model(
+    metrics, slices, calibration = evaluate_model(
         trained_model,
         token_ids,
-        EvaluationParameters(batch_size=2, known_source="synthetic_reviews"),
+        EvaluationParameters(seed=0, batch_size=2, known_source="synthetic_reviews"),
         COMPUTE,
     )
 
     assert metrics["test/loss"] == pytest.approx(math.log(len(vocabulary)), abs=1e-5)
     assert metrics["test/perplexity"] == pytest.approx(len(vocabulary), rel=1e-5)
     assert metrics["test/unk_rate"] == 0
-    assert metrics["test/words"] == 3 * LENGTH
+    lengths = [len(review) for review in words]
+    assert metrics["test/words"] == sum(min(length, 81) - 1 for length in lengths)
+    assert metrics["test/review_words"] == sum(lengths) - 3
+    assert metrics["test/review_loss"] == pytest.approx(metrics["test/loss"])
+    assert metrics["test/perplexity_low"] == pytest.approx(metrics["test/perplexity_high"])
+    # It is never sure of anything, and its first guess is padding, which never comes.
+    assert metrics["test/calibration_error"] == pytest.approx(1 / len(vocabulary), abs=1e-5)
+    assert calibration["accuracy"].tolist() == [0.0] * len(calibration)
+    assert slices["slice"].unique().tolist() == ["all", "words", "rating", "position"]
+    assert slices.loc[slices["slice"] == "rating", "value"].tolist() == ["2", "9"]
     assert metrics["test/excess_loss"] == pytest.approx(metrics["test/loss"] - metrics["test/source_loss"])
 
 

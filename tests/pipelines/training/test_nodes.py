@@ -104,7 +104,11 @@ def find_fingerprint(
         ("params:training", {"max_steps": 400, "max_minutes": 3.0, "epochs": 9}, set()),
         ("params:training", {"checkpoint_every_steps": 7, "checkpoint_every_minutes": 1.0}, set()),
         ("params:training", {"patience": 3}, set()),
-        ("params:training", {"sequences": "packed"}, {"training", "train_token_ids"}),
+        (
+            "params:training",
+            {"sequences": "packed"},
+            {"training", "train_token_ids", "validation_token_ids"},  # it begins with the end of a review
+        ),
         ("compute", {"device": "cpu", "memory_growth": False}, set()),  # auto took the CPU as well
         ("params:training", {"seed": 4}, {"training"}),
         ("params:training", {"optimizer": OptimizerParameters(name="sgd", learning_rate=0.2)}, {"training"}),

@@ -68,9 +68,21 @@ def test_encode_reviews_keeps_all_words_and_marks_unknown_ones(
     words = {review_id: to_words(text) for review_id, text in reviews[["review_id", "text"]].to_numpy()}
 
     for part in encode_reviews(pieces, vocabulary, vectorization):
-        for review_id, token_ids in zip(*part.to_pydict().values(), strict=True):
-            decoded = vocabulary.decode(token_ids)
-            assert decoded == [word if word in vocabulary.words else "[UNK]" for word in words[review_id]]
+        for review in part.to_pylist():
+            decoded = vocabulary.decode(review["token_ids"])
+            expected = words[review["review_id"]]
+            assert decoded == [word if word in vocabulary.words else "[UNK]" for word in expected]
+
+
+def test_encode_reviews_keeps_the_ratings(
+    pieces: list[pa.RecordBatch], reviews: pd.DataFrame, vectorization: VectorizationParameters
+) -> None:
+    vocabulary = adapt_vocabulary(pieces, vectorization)
+
+    parts = pa.concat_tables(encode_reviews(pieces, vocabulary, vectorization))
+
+    ratings = dict(zip(parts["review_id"].to_pylist(), parts["rating"].to_pylist(), strict=True))
+    assert ratings == dict(zip(reviews["review_id"], reviews["rating"], strict=True))
 
 
 def test_the_pieces_make_no_difference(reviews: pd.DataFrame, vectorization: VectorizationParameters) -> None:

@@ -1,13 +1,26 @@
 """How well a model predicts reviews of films that it has never seen."""
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import ComputeSettings, EvaluationParameters
+from minigpt_pipeline.text.evaluation_windows import MEASURED_WORDS, make_evaluation_windows
 from minigpt_pipeline.text.sequences import truncate
 from minigpt_pipeline.text.synthetic_reviews import log_probabilities
 from minigpt_pipeline.text.vocabulary import Vocabulary
+from minigpt_pipeline.text.word_losses import (
+    WordLosses,
+    calibration_error,
+    calibration_table,
+    perplexity,
+    tabulate_slices,
+)
+
+MODEL_COLOUR, NEUTRAL_COLOUR = "#4269d0", "#6b7280"
 
 
 def evaluate_model(
@@ -15,44 +28,114 @@ def evaluate_model(
     test_token_ids: pa.Table,
     evaluation: EvaluationParameters,
     compute: ComputeSettings,
-) -> dict[str, float]:
+) -> tuple[dict[str, float], pd.DataFrame, pd.DataFrame]:
     """Measure the held-out loss of a model, and the source's own where it is known.
 
     Args:
         trained_model: The model and its vocabulary.
-        test_token_ids: Columns `review_id`, `token_ids`; the reviews of the test films.
-        evaluation: Supplies the batch size, and the grammar that wrote the corpus, if any.
+        test_token_ids: Columns `review_id`, `token_ids`, `rating`; the reviews of the test films.
+        evaluation: Supplies the batch size, the seed of the intervals, and the grammar that wrote the corpus, if any.
         compute: Where the model computes.
 
     Returns:
-        `test/loss` (nats per word, over words 2 to sequence_length + 1 of each review), `test/perplexity`,
-        `test/unk_rate` (share of `[UNK]` among these words), `test/words` (their number). Where the source is known,
-        also `test/source_loss` (its exact loss on the same words) and `test/excess_loss` (the model's less that).
+        Metrics: see `summarize_losses`; where the source is known, also `test/source_loss` (its exact loss on the same
+        words) and `test/excess_loss` (the model's less that); `test/calibration_error`. Then the slices of the
+        measured words (see `tabulate_slices`), and their calibration (see `calibration_table`).
 
     Raises:
         ValueError: If the corpus was not written by the configured source.
     """
     from minigpt_pipeline.model.compute import configure_compute
-    from minigpt_pipeline.model.evaluation import evaluate
+    from minigpt_pipeline.model.evaluation import Evaluator
 
     configure_compute(compute)
     model = trained_model.load_model()
-    sequences = truncate(test_token_ids, model.sequence_length)
-    metrics = {
-        f"test/{name}": value for name, value in evaluate(model, sequences, evaluation.batch_size).items()
-    }
+    windows = make_evaluation_windows(
+        test_token_ids,
+        model.sequence_length,
+        max_words=None,
+        begins_with_end=bool(trained_model.metadata["has_learnt_ends"]),
+    )
+    evaluator = Evaluator(model, evaluation.batch_size)
+    losses = evaluator.score(windows)
+    metrics = summarize_losses(losses, evaluation.seed)
     if evaluation.known_source == "synthetic_reviews":
+        sequences = truncate(test_token_ids, MEASURED_WORDS - 1)
         source_loss = measure_source_loss(sequences, trained_model.vocabulary)
         metrics |= {"test/source_loss": source_loss, "test/excess_loss": metrics["test/loss"] - source_loss}
-    return metrics
+    probabilities, predicted = evaluator.predict(windows)
+    is_measured = windows.positions <= MEASURED_WORDS
+    calibration = calibration_table(probabilities[is_measured], (predicted == windows.words)[is_measured])
+    metrics["test/calibration_error"] = calibration_error(calibration)
+    slices = tabulate_slices(losses, test_token_ids["rating"].to_pylist(), evaluation.seed)
+    return metrics, slices, calibration
+
+
+def summarize_losses(losses: WordLosses, seed: int) -> dict[str, float]:
+    """Reduce the losses of whole reviews to the figures that runs are compared by.
+
+    Args:
+        losses: Of every word of the reviews from the second on.
+        seed: Of the intervals.
+
+    Returns:
+        The measure, over words 2 to 81 of each review: `test/loss` (nats per word), `test/perplexity`, both with their
+        95 % intervals over reviews as `..._low` and `..._high`; `test/unk_rate` (share of `[UNK]`), `test/words` (their
+        number); `test/known_perplexity` (of all but `[UNK]`). `test/review_loss`, `test/review_perplexity` and
+        `test/review_words` are of all words.
+    """
+    measured = losses.where(losses.positions <= MEASURED_WORDS)
+    low, high = measured.interval(seed)
+    return {
+        "test/loss": measured.mean(),
+        "test/loss_low": low,
+        "test/loss_high": high,
+        "test/perplexity": measured.perplexity(),
+        "test/perplexity_low": perplexity(low),
+        "test/perplexity_high": perplexity(high),
+        "test/known_perplexity": measured.known().perplexity(),
+        "test/unk_rate": measured.unknown_rate(),
+        "test/words": float(len(measured)),
+        "test/review_loss": losses.mean(),
+        "test/review_perplexity": losses.perplexity(),
+        "test/review_words": float(len(losses)),
+    }
 
 
 def measure_source_loss(sequences: np.ndarray, vocabulary: Vocabulary) -> float:
     """Return the exact loss of the grammar that wrote the reviews, in nats per word.
 
     Args:
-        sequences: int32, (num_reviews, sequence_length + 1); 0 is padding.
+        sequences: int32, (num_reviews, num_words); 0 is padding.
         vocabulary: Turns the ids back into words.
     """
     scored = [log_probabilities(vocabulary.decode(sequence))[1:] for sequence in sequences]
     return float(-np.concatenate(scored).mean())
+
+
+def plot_calibration(calibration: pd.DataFrame) -> Any:
+    """Draw how often the most probable word is right, against how sure the model is of it.
+
+    Args:
+        calibration: Columns `confidence` and `accuracy`; see `calibration_table`.
+
+    Returns:
+        A matplotlib `Figure`; the annotation would load matplotlib in every run.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.5, 4.5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=NEUTRAL_COLOUR, linestyle="--", label="as sure as right")
+    axes.plot(
+        calibration["confidence"], calibration["accuracy"], color=MODEL_COLOUR, marker="o", label="model"
+    )
+    axes.set_xlabel("probability of the most probable word")
+    axes.set_ylabel("share of places where it comes")
+    axes.set_title("Calibration", loc="left", fontweight="bold")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.grid(color=NEUTRAL_COLOUR, alpha=0.2)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return figure

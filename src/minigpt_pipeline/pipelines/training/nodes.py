@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -21,6 +22,7 @@ from minigpt_pipeline.parameters import (
     ModelParameters,
     TrainingParameters,
 )
+from minigpt_pipeline.text.evaluation_windows import MEASURED_WORDS, make_evaluation_windows
 from minigpt_pipeline.text.sequences import truncate
 from minigpt_pipeline.text.vocabulary import Vocabulary
 
@@ -73,10 +75,12 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
     keras.utils.set_random_seed(training.seed)
     network = create_model(model, len(vocabulary))
     train_sequences = arrange_sequences(train_token_ids, model, training)
-    validation_sequences = truncate(validation_token_ids, model.sequence_length)
+    validation = make_evaluation_windows(
+        validation_token_ids, model.sequence_length, MEASURED_WORDS, train_sequences.learn_ends
+    )
     fingerprint = make_fingerprint(
         train_token_ids=train_sequences.content,
-        validation_token_ids=validation_sequences,
+        validation_token_ids=np.stack([validation.inputs, validation.labels]),
         vocabulary=vocabulary.words,
         model=model.model_dump(),
         training=describe_training(training),
@@ -89,7 +93,7 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
     outcome = train(
         network,
         train_sequences,
-        validation_sequences,
+        validation,
         training,
         record,
         precision=device.precision,

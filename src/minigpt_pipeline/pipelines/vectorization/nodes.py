@@ -46,19 +46,25 @@ def encode_reviews(
     The words are split a second time: that is faster than to keep those of all reviews, on a disk or in memory.
 
     Args:
-        reviews: Columns `review_id`, `movie_id` and `text`.
+        reviews: Columns `review_id`, `movie_id`, `rating` and `text`.
         vocabulary: The words that have an id of their own.
         vectorization: Supplies the shares of the films.
 
     Returns:
-        For `train`, `validation` and `test` a table with the columns `review_id` and `token_ids`: list of int32, all
-        words of the review, 1 for a word outside the vocabulary. All reviews of a film are in one of them.
+        For `train`, `validation` and `test` a table with the columns `review_id`, `rating` and `token_ids`: list of
+        int32, all words of the review, 1 for a word outside the vocabulary. All reviews of a film are in one of them.
     """
 
     def encode(piece: pa.RecordBatch) -> list[pa.RecordBatch]:
         parts = assign_parts(piece, vectorization.split)
         token_ids = vocabulary.encode_lists(split_words(piece["text"]))
-        encoded = pa.record_batch({"review_id": piece["review_id"].cast(pa.string()), "token_ids": token_ids})
+        encoded = pa.record_batch(
+            {
+                "review_id": piece["review_id"].cast(pa.string()),
+                "rating": piece["rating"].cast(pa.int8()),
+                "token_ids": token_ids,
+            }
+        )
         return [encoded.filter(pc.equal(parts, part)) for part in PARTS]
 
     return tuple(map(pa.Table.from_batches, zip(*map_in_order(encode, reviews), strict=True)))
