@@ -54,7 +54,7 @@ def evaluate_model(
         test_token_ids,
         model.sequence_length,
         max_words=None,
-        begins_with_end=bool(trained_model.metadata["has_learnt_ends"]),
+        begins_with_end=trained_model.has_learnt_ends,
     )
     evaluator = Evaluator(model, evaluation.batch_size)
     losses = evaluator.score(windows)
