@@ -181,7 +181,8 @@ def write_by_definition(model: MiniGPT, may_end: bool = False) -> Callable[..., 
         return model(context)[0, -1]
 
     def write(prompt: list[int], sampling: SamplingParameters, seed: int) -> list[int]:
-        context, text = prompt[-model.sequence_length :], list(prompt)
+        read = [PADDING_ID, *prompt] if may_end else prompt  # the end of the review before
+        context, text = read[-model.sequence_length :], list(prompt)
         for number in np.random.default_rng(seed).random(sampling.max_new_tokens, dtype="float32"):
             values = np.array(find_logits([context]), dtype="float64")
             logits = dict(enumerate(values.tolist()))
@@ -302,6 +303,15 @@ def test_generate_ends_at_the_end_of_a_review_or_at_the_stop_word(
     for text, stopped_text in zip(whole, stopped, strict=True):
         assert stopped_text == (text[: text.index(4) + 1] if 4 in text else text)
     assert {text[-1] for text in stopped if text} == {2, 3, 4}
+
+
+def test_generate_begins_with_an_end_where_the_model_has_learnt_it(model: MiniGPT) -> None:
+    how = sampling(stop_at_end_of_review=False)
+
+    texts = Writer(model, has_learnt_ends=True).generate([[5, 9]] * 5, how, None, seeds=range(5))
+
+    assert texts == Writer(model).generate([[0, 5, 9]] * 5, how, None, seeds=range(5))
+    assert texts != Writer(model).generate([[5, 9]] * 5, how, None, seeds=range(5))
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,8 @@ class Writer:
         for number, prompt in enumerate(prompts):
             if not len(prompt):
                 raise ValueError(f"prompts[{number}] is empty: a text needs a word to start from")
+        if self._has_learnt_ends:  # the review before has ended: so the model has seen every beginning
+            prompts = [[PADDING_ID, *prompt] for prompt in prompts]
         choice = Choice.from_parameters(sampling)
         stop_ids = [] if stop_id is None else [stop_id]
         if may_end or sampling.no_repeat_ngram_size is not None:
