@@ -56,6 +56,11 @@ SAMPLING = {"temperature": 1.0, "top_k": 10, "top_p": None, "max_new_tokens": 5,
         ("SamplingParameters", SAMPLING | {"top_p": 1.1}, "top_p\n.*less than or equal to 1"),
         ("SamplingParameters", SAMPLING | {"temperature": -1}, "temperature\n.*greater than or equal to 0"),
         (
+            "ComparisonParameters",
+            {"runs": 12345678, "texts_per_prompt": 3},
+            "runs=12345678 was read as a number: put the beginning of the id in quotes",
+        ),
+        (
             "ComputeSettings",
             {"device": "tpu", "precision": "float32", "memory_growth": True, "deterministic": True},
             "device\n.*'auto', 'cpu' or 'gpu'",

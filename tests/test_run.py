@@ -14,6 +14,7 @@ import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
+from minigpt_pipeline.comparison.selection import RunSelectionError
 from minigpt_pipeline.tracking.store import TrackingStoreError
 
 pytestmark = pytest.mark.slow
@@ -164,6 +165,29 @@ def test_a_second_training_is_a_second_run_of_the_same_cycle(staged: Path) -> No
         "validation/validation_report.json"
     }
     assert "validation/validation_report.json" in list_artifacts(second.info.run_id)
+
+
+def test_comparison_shows_models_beside_each_other_and_has_a_run_of_its_own(staged: Path) -> None:
+    models = find_model_runs(staged)
+    kedro_run(staged, ["comparison"])
+    run = list_runs(staged)[-1]
+
+    page = (staged / "data/08_reporting/comparison.html").read_text()
+    assert [page.count(model.info.run_id) for model in models] == [1] * len(models)
+    assert "the best scene" in page
+    assert list_artifacts(run.info.run_id) == {"comparison/comparison.html"}
+    assert run.data.tags["pipeline"] == "comparison"
+    assert run.data.params["comparison.runs"] == "last-2"
+    assert [model.data.metrics for model in find_model_runs(staged)] == [
+        model.data.metrics for model in models
+    ]
+
+
+def test_comparison_names_a_run_that_is_not_there_and_those_that_are(staged: Path) -> None:
+    (model, *_) = find_model_runs(staged)
+    with pytest.raises(RunSelectionError, match=rf"has 'nosuchrun'.*{model.info.run_id[:8]} \(training test"):
+        kedro_run(staged, ["comparison"], {"comparison": {"runs": f"{model.info.run_id[:12]} nosuchrun"}})
+    assert list_runs(staged)[-1].info.status == "FAILED"
 
 
 def test_a_new_ingestion_starts_a_new_cycle(whole: Path, make_project: MakeProject) -> None:

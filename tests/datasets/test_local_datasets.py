@@ -12,6 +12,7 @@ from minigpt_pipeline.datasets import (
     ArrowTableDataset,
     FigureDataset,
     JsonDataset,
+    PageDataset,
     PagesDataset,
     TableDataset,
     VocabularyDataset,
@@ -22,6 +23,7 @@ TOKEN_IDS = pa.table({"token_ids": pa.array([[2, 3], []], pa.list_(pa.int32()))}
 CASES = [
     (ArrowTableDataset, TOKEN_IDS),
     (JsonDataset, {"test/loss": 4.5, "note": "«é»"}),
+    (PageDataset, "<p>«é»</p>\r\n"),
     (PagesDataset, {"index.html": b"<p>", "static/style.css": b"p {}"}),
     (VocabularyDataset, Vocabulary(("", "[UNK]", "film"))),
 ]

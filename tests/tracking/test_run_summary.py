@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
+from minigpt_pipeline.datasets import PageDataset
 from minigpt_pipeline.tracking.run_summary import print_summary
 
 METRICS = {"test/loss": 2.1612, "test/perplexity": 8.68, "test/unk_rate": 0.021}
@@ -16,6 +19,19 @@ SAMPLES = pd.DataFrame(
 
 def make_nothing() -> int:
     return 0
+
+
+def test_it_says_where_the_page_of_a_comparison_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline = Pipeline([Node(make_nothing, inputs=None, outputs="comparison_page", name="make_nothing")])
+    page = tmp_path / "a page.html"
+
+    print_summary(
+        pipeline, DataCatalog({"comparison_page": PageDataset(filepath=str(page))}), "run-id", "a store"
+    )
+
+    assert page.as_uri() in capsys.readouterr().out
 
 
 def summarize(*saved: str, metrics: dict[str, float] = METRICS) -> None:

@@ -95,7 +95,7 @@ def draw_charts(runs: Sequence[ModelRun], metric: str) -> list[Chart]:
         metric: Such as `val/loss`, in nats per word.
 
     Returns:
-        None for an axis that no run knows; nothing at all where no run has the metric.
+        One for each axis that a run knows; nothing where no run has the metric.
     """
     charts = (_draw(runs, metric, axis) for axis in AXES)
     return [chart for chart in charts if chart.lines]

@@ -42,6 +42,10 @@ def choose_runs(wanted: str, runs: Sequence[RunSummary], store: str) -> list[Run
         raise RunSelectionError(
             f"comparison.runs={wanted!r} can't be read ({error}): close the quotes"
         ) from error
+    if not words:
+        raise RunSelectionError(
+            f"comparison.runs={wanted!r} names no run. {_list(runs)}: name one, or take `last-2`"
+        )
     found = {run.run_id: run for word in words for run in _find(word, runs, store)}
     return list(found.values())
 

@@ -10,8 +10,8 @@ class PageDataset(LocalDataset[str]):
 
     def read(self, path: Path) -> str:
         """Read the page."""
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode()
 
     def write(self, path: Path, content: str) -> None:
-        """Write the page with the line ends that it has."""
-        path.write_text(content, encoding="utf-8", newline="")
+        """Write the page as UTF-8."""
+        path.write_bytes(content.encode())

@@ -15,7 +15,7 @@ NUM_TEXTS = 5
 
 
 def print_summary(pipeline: Pipeline, catalog: DataCatalog, run_id: str, store: str) -> None:
-    """Print the held-out loss, texts for the first prompt, and where the run is.
+    """Print the held-out loss, texts for the first prompt, and where a comparison and the run are.
 
     Args:
         pipeline: What has run; only what it saved is shown.
@@ -29,6 +29,9 @@ def print_summary(pipeline: Pipeline, catalog: DataCatalog, run_id: str, store: 
         console.print(metrics_table(catalog.load("evaluation_metrics")))
     if "generated_samples" in saved:
         console.print(texts_panel(catalog.load("generated_samples")))
+    if "comparison_page" in saved:
+        page = catalog["comparison_page"].filepath.as_uri()
+        console.print(f"[bold]Page[/bold]    {escape(page)}", soft_wrap=True)
     console.print(
         f"[bold]MLflow[/bold]  run {run_id} in {escape(store)}: [bold]make ui[/bold] shows it", soft_wrap=True
     )

@@ -1,0 +1,170 @@
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from minigpt_pipeline.comparison.model_run import ModelRun
+from minigpt_pipeline.comparison.tables import (
+    MetricRow,
+    compare_metrics,
+    compare_parameters,
+    compare_texts,
+    describe_common_settings,
+    find_incomparable,
+)
+
+MakeRun = Callable[..., ModelRun]
+MakeSample = Callable[..., dict[str, Any]]
+
+
+def best_of(rows: Sequence[MetricRow]) -> dict[str, list[int]]:
+    """Return the numbers of the runs that are marked, by metric."""
+    return {
+        row.name: [number for number, figure in enumerate(row.figures, start=1) if figure and figure.is_best]
+        for row in rows
+    }
+
+
+def test_compare_parameters_tells_those_that_differ(make_run: MakeRun) -> None:
+    first = make_run(parameters={"model.num_heads": "2", "training.seed": "42"})
+    second = make_run(parameters={"model.num_heads": "4", "training.seed": "42", "model.new": "1"})
+
+    differing, equal = compare_parameters([first, second])
+
+    assert differing == {"model.new": [None, "1"], "model.num_heads": ["2", "4"]}
+    assert equal == {"training.seed": "42"}
+
+
+@pytest.mark.parametrize(
+    ("name", "best"),
+    [
+        ("test/loss", [2]),
+        ("test/excess_loss", [2]),
+        ("val/perplexity", [2]),
+        ("test/bits_per_byte", [2]),
+        ("train/tokens_per_second", [1]),
+        ("test/unk_rate", []),
+        ("test/source_loss", []),
+        ("gen/distinct_2", []),
+        ("train/learning_rate", []),
+    ],
+)
+def test_compare_metrics_marks_the_best_where_the_direction_is_known(
+    make_run: MakeRun, name: str, best: list[int]
+) -> None:
+    runs = [make_run(metrics={name: value}) for value in (3.0, 2.0, math.nan)]
+
+    assert best_of(compare_metrics(runs)) == {name: best}
+
+
+def test_compare_metrics_marks_nothing_where_all_are_equal_or_alone(make_run: MakeRun) -> None:
+    assert best_of(compare_metrics([make_run(metrics={"test/loss": 2.0}) for _ in range(2)])) == {
+        "test/loss": []
+    }
+    assert best_of(compare_metrics([make_run(metrics={"test/loss": 2.0}), make_run()])) == {"test/loss": []}
+
+
+def test_compare_metrics_gives_differences_from_the_first_run(make_run: MakeRun) -> None:
+    (row,) = compare_metrics([make_run(metrics={"test/loss": value}) for value in (2.0, 1.5)] + [make_run()])
+
+    first, second, third = row.figures
+    assert first is not None
+    assert first.difference is None
+    assert second is not None
+    assert second.difference == -0.5
+    assert third is None
+
+
+def test_compare_metrics_puts_intervals_beside_their_metric(make_run: MakeRun) -> None:
+    metrics = {
+        "test/perplexity": 96.5,
+        "test/perplexity_low": 95.0,
+        "test/perplexity_high": 98.0,
+        "test/too_low": 1.0,
+    }
+
+    rows = compare_metrics([make_run(metrics=metrics), make_run(metrics={"test/perplexity": 97.0})])
+
+    assert [row.name for row in rows] == ["test/perplexity", "test/too_low"]
+    assert [(figure.low, figure.high) for figure in rows[0].figures if figure] == [(95.0, 98.0), (None, None)]
+
+
+def test_compare_metrics_shows_the_loss_of_the_weights_that_were_kept(make_run: MakeRun) -> None:
+    run = make_run(
+        metrics={"val/loss": 3.0, "gen/words": 1.0, "test/loss": 2.5, "train/loss": 2.0, "new": 0.0},
+        curves={"val/loss": [(1, 4.0), (2, 2.0), (3, math.nan), (4, 3.0)]},
+    )
+
+    rows = {row.name: row.figures[0] for row in compare_metrics([run])}
+
+    assert list(rows) == ["test/loss", "val/loss", "val/loss, lowest", "gen/words", "train/loss", "new"]
+    lowest = rows["val/loss, lowest"]
+    assert lowest is not None
+    assert lowest.value == 2.0
+
+
+@pytest.mark.parametrize(
+    ("data", "reasons"),
+    [
+        ("test_token_ids", {"test": ["test_token_ids"]}),
+        ("validation_token_ids", {"val": ["validation_token_ids"]}),
+        ("train_token_ids", {"train": ["train_token_ids"]}),
+        ("other", {}),
+    ],
+)
+def test_figures_of_other_data_are_not_compared(
+    make_run: MakeRun, data: str, reasons: dict[str, list[str]]
+) -> None:
+    metrics = {"test": "test/loss", "val": "val/loss", "train": "train/loss"}
+    runs = [
+        make_run(metrics=dict.fromkeys(metrics.values(), value), data_digests={data: digest})
+        for value, digest in ((2.0, "0a"), (1.0, "0b"))
+    ] + [make_run()]  # one that failed before it read its data
+
+    assert find_incomparable(runs) == reasons
+    rows = compare_metrics(runs)
+    assert best_of(rows) == {name: [] if group in reasons else [2] for group, name in metrics.items()}
+    differences = {row.name: figure.difference for row in rows if (figure := row.figures[1])}
+    assert differences == {name: None if group in reasons else -1.0 for group, name in metrics.items()}
+
+
+def test_figures_of_other_contexts_are_not_compared(make_run: MakeRun) -> None:
+    runs = [make_run(parameters={"model.sequence_length": length}) for length in ("16", "80")]
+
+    assert find_incomparable(runs) == {key: ["model.sequence_length"] for key in ("test", "val", "train")}
+
+
+def test_compare_texts_puts_equal_prompts_and_seeds_beside_each_other(
+    make_run: MakeRun, make_sample: MakeSample
+) -> None:
+    first = make_run(
+        samples=[
+            make_sample(epoch=2, text="the last"),
+            make_sample(epoch=1, text="the first"),
+            make_sample(seed=1, text="the other"),
+        ]
+    )
+    second = make_run(samples=[make_sample(text="the second"), make_sample(prompt="a", text="a film")])
+
+    prompts = compare_texts([first, second, make_run()])
+
+    assert {prompt: [(row.seed, row.texts) for row in rows] for prompt, rows in prompts.items()} == {
+        "the": [(0, ["the last", "the second", None]), (1, ["the other", None, None])],
+        "a": [(0, [None, "a film", None])],
+    }
+
+
+def test_texts_of_other_settings_are_not_put_beside_each_other(
+    make_run: MakeRun, make_sample: MakeSample
+) -> None:
+    runs = [make_run(samples=[make_sample(temperature=value)]) for value in (1.0, 0.5)]
+
+    (rows,) = compare_texts(runs).values()
+
+    assert [(row.settings, row.texts) for row in rows] == [
+        ("temperature 1, top-k 10", ["the end", None]),
+        ("temperature 0.5, top-k 10", [None, "the end"]),
+    ]
+    assert describe_common_settings(runs) is None
+    assert describe_common_settings(runs[:1]) == "temperature 1, top-k 10"
