@@ -54,6 +54,7 @@ def test_padding_does_not_move_the_weights(
         np.testing.assert_allclose(weight, padded_weight, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_bfloat16_trains_nearly_as_float32_does(
     make_model: Callable[..., MiniGPT], train_for: Train, sequences: np.ndarray
 ) -> None:

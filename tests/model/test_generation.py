@@ -83,8 +83,6 @@ PROMPTS = [[5], [2, 3, 4], [9, 8, 7, 6, 5, 4, 3], [7, 2, 9, 4, 4, 3, 2, 5], list
         {"sequence_length": 2},
         {"sequence_length": 3},
         {"sequence_length": 80},
-        {"normalization": "pre"},
-        {"positions": "rotary"},
         OPTIONS,
         {**OPTIONS, "sequence_length": 3},
     ],

@@ -35,10 +35,9 @@ PUBLISHED_EXAMPLE = {
 }
 ALL_SIZES = [
     SMALL,
-    SMALL | OPTIONS,
     PUBLISHED_EXAMPLE,
     PUBLISHED_EXAMPLE | ADAPTIVE,
-    PUBLISHED_EXAMPLE | OPTIONS,
+    PUBLISHED_EXAMPLE | OPTIONS | {"num_blocks": 1},  # further blocks have the same kernels
 ]
 
 
