@@ -8,7 +8,14 @@ from kedro.pipeline import Node, Pipeline
 from minigpt_pipeline.datasets import PageDataset
 from minigpt_pipeline.tracking.run_summary import print_summary
 
-METRICS = {"test/loss": 2.1612, "test/perplexity": 8.68, "test/unk_rate": 0.021}
+METRICS = {
+    "test/loss": 2.1612,
+    "test/perplexity": 8.68,
+    "test/perplexity_low": 8.51,
+    "test/perplexity_high": 8.84,
+    "test/kneser_ney_perplexity": 11.37,
+    "test/unk_rate": 0.021,
+}
 SAMPLES = pd.DataFrame(
     {
         "prompt": ["the best"] * 6 + ["other"],
@@ -54,7 +61,7 @@ def test_it_shows_the_loss_beside_the_known_entropy(capsys: pytest.CaptureFixtur
     summarize("evaluation_metrics", metrics=METRICS | {"test/source_loss": 2.0392, "test/excess_loss": 0.122})
 
     out = capsys.readouterr().out
-    for figure in ("2.1612", "2.0392", "0.1220", "8.68", "2.10%", "[UNK]"):
+    for figure in ("2.1612", "2.0392", "0.1220", "8.68", "8.51", "8.84", "11.37", "2.10%", "[UNK]"):
         assert figure in out
 
 

@@ -48,7 +48,9 @@ def metrics_table(metrics: Mapping[str, float]) -> Table:
             "the corpus's known entropy", f"{metrics['test/source_loss']:.4f} nats a word, on the same words"
         )
         table.add_row("excess over it", f"{metrics['test/excess_loss']:.4f} nats a word")
-    table.add_row("perplexity", f"{metrics['test/perplexity']:.2f}")
+    low, high = metrics["test/perplexity_low"], metrics["test/perplexity_high"]
+    table.add_row("perplexity", f"{metrics['test/perplexity']:.2f}, 95 % interval {low:.2f} to {high:.2f}")
+    table.add_row("of a Kneser-Ney 5-gram model", f"{metrics['test/kneser_ney_perplexity']:.2f}")
     table.add_row("share of [UNK]".replace("[", r"\["), f"{metrics['test/unk_rate']:.2%}")
     return table
 

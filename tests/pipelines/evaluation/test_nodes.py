@@ -5,7 +5,12 @@ import pyarrow as pa
 import pytest
 
 from minigpt_pipeline.parameters import ComputeSettings, EvaluationParameters, ModelParameters
-from minigpt_pipeline.pipelines.evaluation.nodes import evaluate_model, measure_source_loss
+from minigpt_pipeline.pipelines.evaluation.nodes import (
+    count_ngrams,
+    evaluate_model,
+    measure_baselines,
+    measure_source_loss,
+)
 from minigpt_pipeline.text.standardization import to_words
 from minigpt_pipeline.text.synthetic_reviews import fresh_reviews, log_probabilities
 from minigpt_pipeline.text.vocabulary import Vocabulary, build_vocabulary
@@ -54,6 +59,7 @@ def test_evaluate_model_of_a_model_that_knows_nothing(
     metrics, slices, calibration = evaluate_model(
         trained_model,
         token_ids,
+        {"test/kneser_ney_perplexity": 5.0},
         EvaluationParameters(seed=0, batch_size=2, known_source="synthetic_reviews"),
         COMPUTE,
     )
@@ -61,6 +67,7 @@ def test_evaluate_model_of_a_model_that_knows_nothing(
     assert metrics["test/loss"] == pytest.approx(math.log(len(vocabulary)), abs=1e-5)
     assert metrics["test/perplexity"] == pytest.approx(len(vocabulary), rel=1e-5)
     assert metrics["test/unk_rate"] == 0
+    assert metrics["test/kneser_ney_ratio"] == pytest.approx(len(vocabulary) / 5)
     lengths = [len(review) for review in words]
     assert metrics["test/words"] == sum(min(length, 81) - 1 for length in lengths)
     assert metrics["test/review_words"] == sum(lengths) - 3
@@ -72,6 +79,20 @@ def test_evaluate_model_of_a_model_that_knows_nothing(
     assert slices["slice"].unique().tolist() == ["all", "words", "rating", "position"]
     assert slices.loc[slices["slice"] == "rating", "value"].tolist() == ["2", "9"]
     assert metrics["test/excess_loss"] == pytest.approx(metrics["test/loss"] - metrics["test/source_loss"])
+
+
+def test_baselines_are_better_the_more_words_they_see() -> None:
+    """Of a language that says `a b` or `c d` for ever: 4 words alike, then 2 that are possible, then 1 or 2."""
+    vocabulary = Vocabulary(("", "[UNK]", "a", "b", "c", "d"))
+    rng = np.random.default_rng(0)
+    reviews = [np.array([[2, 3], [4, 5]])[rng.integers(2, size=30)].ravel() for _ in range(60)]
+    train, test = (pa.table({"token_ids": part}) for part in (reviews[:50], reviews[50:]))
+
+    metrics = measure_baselines(count_ngrams(train, vocabulary), train, test)
+
+    assert metrics["test/uniform_perplexity"] == pytest.approx(5)
+    assert metrics["test/unigram_perplexity"] == pytest.approx(4, abs=0.05)
+    assert metrics["test/kneser_ney_perplexity"] == pytest.approx(math.sqrt(2), abs=0.05)
 
 
 def test_measure_source_loss_counts_the_words_that_the_model_is_scored_on(

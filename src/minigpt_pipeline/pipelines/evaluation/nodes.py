@@ -9,6 +9,7 @@ import pyarrow as pa
 from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import ComputeSettings, EvaluationParameters
 from minigpt_pipeline.text.evaluation_windows import MEASURED_WORDS, make_evaluation_windows
+from minigpt_pipeline.text.kneser_ney import NgramModel, train_ngram_model
 from minigpt_pipeline.text.sequences import truncate
 from minigpt_pipeline.text.synthetic_reviews import log_probabilities
 from minigpt_pipeline.text.vocabulary import Vocabulary
@@ -23,9 +24,43 @@ from minigpt_pipeline.text.word_losses import (
 MODEL_COLOUR, NEUTRAL_COLOUR = "#4269d0", "#6b7280"
 
 
+def count_ngrams(train_token_ids: pa.Table, vocabulary: Vocabulary) -> NgramModel:
+    """Train what counting alone reaches: a 5-gram model with interpolated modified Kneser-Ney smoothing.
+
+    Args:
+        train_token_ids: Column `token_ids`; all words of the reviews of the training films.
+        vocabulary: The words.
+    """
+    return train_ngram_model(train_token_ids, len(vocabulary))
+
+
+def measure_baselines(
+    ngram_model: NgramModel, train_token_ids: pa.Table, test_token_ids: pa.Table
+) -> dict[str, float]:
+    """Measure what a model has to be better than, on the words that it is measured on.
+
+    Args:
+        ngram_model: The 5-gram model.
+        train_token_ids: Column `token_ids`, of the training films.
+        test_token_ids: The same of the test films.
+
+    Returns:
+        `test/uniform_perplexity` (all words alike), `test/unigram_perplexity` (their frequencies alone),
+        `test/kneser_ney_perplexity`.
+    """
+    sequences = truncate(test_token_ids, MEASURED_WORDS - 1)
+    baselines = {
+        f"{name}_perplexity": train_ngram_model(train_token_ids, ngram_model.vocabulary_size, order)
+        for name, order in (("uniform", 0), ("unigram", 1))
+    }
+    baselines["kneser_ney_perplexity"] = ngram_model
+    return {f"test/{name}": perplexity(model.mean_loss(sequences)) for name, model in baselines.items()}
+
+
 def evaluate_model(
     trained_model: TrainedModel,
     test_token_ids: pa.Table,
+    baseline_metrics: dict[str, float],
     evaluation: EvaluationParameters,
     compute: ComputeSettings,
 ) -> tuple[dict[str, float], pd.DataFrame, pd.DataFrame]:
@@ -34,13 +69,15 @@ def evaluate_model(
     Args:
         trained_model: The model and its vocabulary.
         test_token_ids: Columns `review_id`, `token_ids`, `rating`; the reviews of the test films.
+        baseline_metrics: What `measure_baselines` returns.
         evaluation: Supplies the batch size, the seed of the intervals, and the grammar that wrote the corpus, if any.
         compute: Where the model computes.
 
     Returns:
-        Metrics: see `summarize_losses`; where the source is known, also `test/source_loss` (its exact loss on the same
-        words) and `test/excess_loss` (the model's less that); `test/calibration_error`. Then the slices of the
-        measured words (see `tabulate_slices`), and their calibration (see `calibration_table`).
+        Metrics: see `summarize_losses` and `measure_baselines`; `test/kneser_ney_ratio` (the model's perplexity divided
+        by that of the 5-gram model); `test/calibration_error`; where the source is known, also `test/source_loss` (its
+        exact loss on the same words) and `test/excess_loss` (the model's less that). Then the slices of all words
+        (see `tabulate_slices`), and the calibration of the measured ones (see `calibration_table`).
 
     Raises:
         ValueError: If the corpus was not written by the configured source.
@@ -58,7 +95,10 @@ def evaluate_model(
     )
     evaluator = Evaluator(model, evaluation.batch_size)
     losses = evaluator.score(windows)
-    metrics = summarize_losses(losses, evaluation.seed)
+    metrics = baseline_metrics | summarize_losses(losses, evaluation.seed)
+    metrics["test/kneser_ney_ratio"] = (
+        metrics["test/perplexity"] / baseline_metrics["test/kneser_ney_perplexity"]
+    )
     if evaluation.known_source == "synthetic_reviews":
         sequences = truncate(test_token_ids, MEASURED_WORDS - 1)
         source_loss = measure_source_loss(sequences, trained_model.vocabulary)

@@ -2,7 +2,12 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from minigpt_pipeline.pipelines.evaluation.nodes import evaluate_model, plot_calibration
+from minigpt_pipeline.pipelines.evaluation.nodes import (
+    count_ngrams,
+    evaluate_model,
+    measure_baselines,
+    plot_calibration,
+)
 
 
 def create_pipeline() -> Pipeline:
@@ -10,8 +15,26 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             Node(
+                count_ngrams,
+                inputs=["train_token_ids", "vocabulary"],
+                outputs="ngram_model",
+                name="count_ngrams",
+            ),
+            Node(
+                measure_baselines,
+                inputs=["ngram_model", "train_token_ids", "test_token_ids"],
+                outputs="baseline_metrics",
+                name="measure_baselines",
+            ),
+            Node(
                 evaluate_model,
-                inputs=["trained_model", "test_token_ids", "params:evaluation", "compute"],
+                inputs=[
+                    "trained_model",
+                    "test_token_ids",
+                    "baseline_metrics",
+                    "params:evaluation",
+                    "compute",
+                ],
                 outputs=["evaluation_metrics", "evaluation_slices", "calibration"],
                 name="evaluate_model",
             ),
