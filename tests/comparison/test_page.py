@@ -15,7 +15,7 @@ MakeRun = Callable[..., ModelRun]
 MakeSample = Callable[..., dict[str, Any]]
 Compare = Callable[..., ComparedRuns]
 
-VOID = {"meta", "link", "input"}
+VOID = {"meta", "link", "input", "wbr"}
 HOSTILE = "<script>alert(1)</script> & \"quoted\" 'text'"
 
 
@@ -103,7 +103,7 @@ def test_the_page_shows_what_differs(runs: list[ModelRun], compare: Compare) -> 
     assert "2026-11-24 at 12:30 UTC" in page.find("time")
     assert page.rows("The last value")[1] == ["test/perplexity", "96.500 95.250 to 98.000", "none"]
     assert page.rows("Those that differ")[1:] == [["model.embed_dim", "16", "32"]]
-    assert page.find("summary") == ["1 parameters that are equal in all runs", "2 more for “the”"]
+    assert page.find("summary") == ["Equal in all runs (1)", "2 more for “the”"]
     assert page.rows("“the”")[1] == ["seed 0", "the text 0", "no text"]
     assert page.rows("More texts for “the”")[-1] == ["seed 4", "the text 4", "no text"]
     assert page.find("dd")[:6] == [
@@ -200,7 +200,7 @@ def test_runs_of_which_little_is_known_have_a_page(make_run: MakeRun, compare: C
     both = Page(render_page(compare(make_run(), make_run()), 3))
 
     assert alone.find("h1") == ["One model"]
-    assert alone.find("summary") == ["1 parameters"]
+    assert alone.find("summary") == ["All (1)"]
     assert "training stopped before its first measurement" in " ".join(alone.find("p"))
     assert "No losses were logged." in both.find("p")
     assert "All parameters are equal." in both.find("p")

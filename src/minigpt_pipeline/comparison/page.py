@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from minigpt_pipeline.comparison.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, draw_charts
 from minigpt_pipeline.comparison.formats import format_difference, format_number, format_seconds
@@ -15,6 +16,9 @@ from minigpt_pipeline.comparison.tables import (
     describe_common_settings,
     find_incomparable,
 )
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 NUM_COLOURS = 8
 """Of lines; a ninth run has the colour of the first, and its number tells them apart."""
@@ -43,7 +47,11 @@ def render_page(compared: ComparedRuns, texts_per_prompt: int) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": format_number, "difference": format_difference}
+    environment.filters |= {
+        "number": format_number,
+        "difference": format_difference,
+        "breakable": make_breakable,
+    }
     differing, equal = compare_parameters(runs)
     charts = {metric: draw_charts(runs, metric) for metric in CURVES}
     axes = {chart.axis.key: chart.axis for drawn in charts.values() for chart in drawn}
@@ -124,6 +132,13 @@ def describe_run(run: ModelRun, number: int) -> Card:
 def _shorten_commit(commit: str | None) -> str | None:
     """Shorten the hash and keep what stands behind it, as in `0123456-dirty`."""
     return commit and re.sub(r"\b([0-9a-f]{7})[0-9a-f]{33}\b", r"\1", commit)
+
+
+def make_breakable(name: str) -> "Markup":
+    """Escape a name, and let a narrow page break it behind its dots, slashes and underscores."""
+    from markupsafe import Markup
+
+    return Markup("<wbr>").join(re.split(r"(?<=[/._])", name))
 
 
 def describe_incomparable(reasons: dict[str, list[str]]) -> list[str]:
