@@ -54,6 +54,28 @@ SAMPLING = {"temperature": 1.0, "top_k": 10, "top_p": None, "max_new_tokens": 5,
         ("SamplingParameters", SAMPLING | {"top_k": 0}, "top_k\n.*greater than or equal to 1"),
         ("SamplingParameters", SAMPLING | {"top_p": 0.0}, "top_p\n.*greater than 0"),
         ("SamplingParameters", SAMPLING | {"top_p": 1.1}, "top_p\n.*less than or equal to 1"),
+        ("SamplingParameters", SAMPLING | {"min_p": 0.0}, "min_p\n.*greater than 0"),
+        ("SamplingParameters", SAMPLING | {"min_p": 1.5}, "min_p\n.*less than or equal to 1"),
+        (
+            "SamplingParameters",
+            SAMPLING | {"repetition_penalty": 0.9},
+            "repetition_penalty\n.*greater than or equal to 1",
+        ),
+        (
+            "SamplingParameters",
+            SAMPLING | {"repetition_penalty": float("inf")},
+            "repetition_penalty\n.*less than or equal to 100",
+        ),
+        (
+            "SamplingParameters",
+            SAMPLING | {"no_repeat_ngram_size": 0},
+            "no_repeat_ngram_size\n.*greater than or equal to 1",
+        ),
+        (
+            "SamplingParameters",
+            SAMPLING | {"stop_at_end_of_review": "when it likes"},
+            "stop_at_end_of_review\n.*valid boolean",
+        ),
         ("SamplingParameters", SAMPLING | {"temperature": -1}, "temperature\n.*greater than or equal to 0"),
         (
             "ComparisonParameters",

@@ -183,6 +183,20 @@ def test_the_output_layer_is_spent_once_for_each_word_of_the_group(
     assert spent.numpy() == 20
 
 
+def test_rules_that_are_off_add_nothing_to_the_loop(model: MiniGPT) -> None:
+    def list_operations(*rules: str) -> list[str]:
+        graph = compile_loop(model, USUAL_ROWS, frozenset(rules), 1).get_concrete_function().graph
+        functions = graph.as_graph_def().library.function
+        return [node.op for function in functions for node in function.node_def]
+
+    plain, min_p = list_operations(), list_operations("min_p")
+
+    assert not {"TensorScatterMin", "TensorScatterMax"} & {*plain}
+    assert list_operations("no_repeat_ngram_size").count("TensorScatterMax") == 1
+    assert list_operations("repetition_penalty").count("TensorScatterMin") == 1
+    assert len(min_p) == len(plain) + 3 * 3  # compare, zero and select, in each of three ways to draw
+
+
 def test_a_word_is_read_once_but_for_those_that_wait(model: MiniGPT, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five words of the longest prompt together, then one before each draw."""
     steps = tf.Variable(0)

@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import json
 import subprocess
 import sys
@@ -68,6 +69,19 @@ def test_save_and_load_keep_what_a_model_has_been_asked_for(
 
 def test_load_gives_back_vocabulary_and_metadata(saved: Path, trained_model: TrainedModel) -> None:
     assert load_trained_model(saved) == trained_model
+
+
+@pytest.mark.parametrize(
+    ("metadata", "has_learnt_ends"),
+    [({"has_learnt_ends": True}, True), ({"has_learnt_ends": False}, False), ({}, False)],
+)
+def test_a_trained_model_knows_whether_it_has_learnt_ends(
+    trained_model: TrainedModel, tmp_path: Path, metadata: dict[str, bool], has_learnt_ends: bool
+) -> None:
+    """A file of an earlier version does not say it."""
+    save_trained_model(tmp_path / "model.keras", dataclasses.replace(trained_model, metadata=metadata))
+
+    assert load_trained_model(tmp_path / "model.keras").has_learnt_ends is has_learnt_ends
 
 
 def test_save_writes_equal_bytes_for_equal_weights(

@@ -9,8 +9,15 @@ from minigpt_pipeline.parameters import GenerationParameters, SamplingParameters
 from minigpt_pipeline.text.vocabulary import Vocabulary
 
 
-def make_generation(prompts: list[str]) -> GenerationParameters:
-    sampling = SamplingParameters(temperature=1.0, top_k=3, top_p=None, max_new_tokens=2, stop_token=None)
+def make_generation(prompts: list[str], stop_at_end_of_review: bool = False) -> GenerationParameters:
+    sampling = SamplingParameters(
+        temperature=1.0,
+        top_k=3,
+        top_p=None,
+        max_new_tokens=2,
+        stop_token=None,
+        stop_at_end_of_review=stop_at_end_of_review,
+    )
     return GenerationParameters(prompts=prompts, seeds=[0, 1], sampling=sampling)
 
 
@@ -43,3 +50,23 @@ def test_text_generator_prints_a_text_of_each_of_the_first_prompts(
         for message, prompt in zip(caplog.messages, prompts, strict=False)
     ] == [True] * PRINTED_PROMPTS
     assert len(training_log.samples) == 14
+
+
+def test_text_generator_ends_texts_where_the_model_ends_them(
+    model: MiniGPT, letters: Vocabulary, training_log: Any
+) -> None:
+    model.output_layer.bias.assign([100.0, *[0.0] * 27])
+    generation = make_generation(["a b"], stop_at_end_of_review=True)
+    generator = TextGenerator(letters, generation, 1, training_log, has_learnt_ends=True)
+    generator.set_model(model)
+
+    generator.on_epoch_end(0)
+
+    assert [(row["text"], row["ended"]) for row in training_log.samples] == [("a b", True)] * 2
+
+
+def test_text_generator_refuses_ends_that_are_not_learnt_before_the_training(
+    letters: Vocabulary, training_log: Any
+) -> None:
+    with pytest.raises(ValueError, match="stop_at_end_of_review=true"):
+        TextGenerator(letters, make_generation(["a"], stop_at_end_of_review=True), 1, training_log)

@@ -52,6 +52,10 @@ def test_it_holds_no_pickle_and_says_what_it_takes(model_uri: str) -> None:
         "temperature",
         "top_k",
         "top_p",
+        "min_p",
+        "repetition_penalty",
+        "no_repeat_ngram_size",
+        "stop_at_end_of_review",
         "seed",
     }
 
@@ -134,5 +138,17 @@ def test_it_is_served_over_http_and_refuses_wrong_types(server: str) -> None:
     nucleus = {"max_new_tokens": 3, "seed": 7, "top_k": 0, "top_p": 0.5}
     assert post(server, prompts | {"params": nucleus})[0] == 200
 
+    varied = {"min_p": 0.1, "repetition_penalty": 1.2, "no_repeat_ngram_size": 2, "max_new_tokens": 3}
+    assert post(server, prompts | {"params": varied})[0] == 200
+
     assert post(server, prompts | {"params": {"temperature": "warm"}})[0] == 400
+    for wrong, message in (
+        ({"min_p": 1.5}, "min_p"),
+        ({"repetition_penalty": 0.5}, "greater than or equal to 1"),
+        ({"no_repeat_ngram_size": -1}, "no_repeat_ngram_size"),
+        ({"stop_at_end_of_review": True}, "has learnt where reviews end"),
+    ):
+        status, answer = post(server, prompts | {"params": wrong})
+        assert (status, answer["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+        assert message in answer["message"]
     assert post(server, {"dataframe_records": [{"prompt": 5}]})[0] == 400

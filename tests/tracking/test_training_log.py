@@ -13,6 +13,7 @@ ROW = {
     "prompt": "a",
     "sample": 0,
     "text": "a b",
+    "ended": False,
     "temperature": 1.0,
     "top_k": 10,
     "top_p": 0.9,

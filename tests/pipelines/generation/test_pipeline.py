@@ -37,7 +37,12 @@ def generated(tmp_path: Path) -> pd.DataFrame:
         prompts=["The film", "nosuchword is"],
         seeds=[3, 4],
         sampling=SamplingParameters(
-            temperature=1.0, top_k=None, top_p=None, max_new_tokens=6, stop_token=None
+            temperature=1.0,
+            top_k=None,
+            top_p=None,
+            repetition_penalty=1.2,
+            max_new_tokens=6,
+            stop_token=None,
         ),
     )
     history = pd.DataFrame({"step": [1], "epoch": [1], "name": ["train/loss"], "value": [1.0]})
@@ -65,7 +70,9 @@ def test_generation_writes_a_text_for_each_prompt_and_seed(generated: pd.DataFra
         ["nosuchword is", 1, 4],
     ]
     assert generated["epoch"].eq(2).all()
-    assert generated[["top_k", "top_p"]].isna().all(axis=None)
+    assert generated[["top_k", "top_p", "min_p", "no_repeat_ngram_size"]].isna().all(axis=None)
+    assert generated["repetition_penalty"].eq(1.2).all()
+    assert generated["ended"].eq(False).all()
 
 
 def test_texts_begin_as_the_prompt_was_written_and_have_the_asked_length(generated: pd.DataFrame) -> None:

@@ -44,6 +44,24 @@ def test_train_model_says_how_the_model_was_trained(
     assert {row["epoch"] for row in training_inputs["training_log"].samples} == {1}
 
 
+@pytest.mark.parametrize(("sequences", "has_learnt_ends"), [("truncated", False), ("packed", True)])
+def test_train_model_says_whether_the_model_has_learnt_ends(
+    run: Callable[[], Outputs], training_inputs: dict[str, Any], sequences: str, has_learnt_ends: bool
+) -> None:
+    """And lets it end the texts that it writes on the way."""
+    changed = {"sequences": sequences, "max_steps": None, "epochs": 1}
+    training_inputs["params:training"] = training_inputs["params:training"].model_copy(update=changed)
+    generation = training_inputs["params:generation"]
+    longer = {"stop_at_end_of_review": None, "top_k": None, "max_new_tokens": 400}
+    sampling = generation.sampling.model_copy(update=longer)
+    training_inputs["params:generation"] = generation.model_copy(update={"sampling": sampling})
+
+    trained_model, _, _ = run()
+
+    assert trained_model.has_learnt_ends is has_learnt_ends
+    assert {row["ended"] for row in training_inputs["training_log"].samples} == {has_learnt_ends}
+
+
 def test_train_model_gives_the_same_again(run: Callable[[], Outputs]) -> None:
     (first, first_history, _), (again, history_again, _) = run(), run()
 
