@@ -124,9 +124,8 @@ def test_draw_words_takes_min_p_of_what_top_p_leaves_and_after_the_temperature()
     numbers = np.linspace(0, NEARLY_ONE, 400)
 
     assert set(spell(logits, numbers, choice(min_p=0.6))) == set("et")
-    assert set(spell(logits, numbers, choice(min_p=0.6, top_p=0.5))) == set(
-        "et"
-    )  # e alone has 4 / 7 of these two
+    for top_k in (None, 4):  # e alone has 4 / 7 of the two that min-p would leave to top-p
+        assert set(spell(logits, numbers, choice(min_p=0.6, top_p=0.5, top_k=top_k))) == set("et")
     assert set(spell(logits, numbers, choice(min_p=0.6, temperature=0.5))) == set("e")  # t has 9 / 16
     assert set(spell(logits, numbers, choice(min_p=0.1, top_p=0.8, top_k=2))) == set("et")
 
