@@ -40,7 +40,7 @@ lint: install ## Style, types and import contracts
 
 .PHONY: test
 test: lint ## Lint and the tests (12 minutes at most on two cores)
-	$(BIN)/pytest -m "not full"
+	$(BIN)/pytest -m "not full" -n 2 --dist loadfile
 
 .PHONY: test-fast
 test-fast: install ## The tests that take seconds
