@@ -107,7 +107,7 @@ def test_load_refuses_another_format_version(tmp_path: Path, foreign: str) -> No
     path.write_text(foreign)
 
     with pytest.raises(
-        DatasetError, match=r"has format version (99|None), this version of the project reads 1"
+        DatasetError, match=r"has format version (99|None), this version of the project reads 2"
     ):
         JsonDataset(filepath=str(path)).load()
 

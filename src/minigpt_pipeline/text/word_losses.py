@@ -75,17 +75,14 @@ class WordLosses:
         """Return the losses of all words but `[UNK]`."""
         return self.where(self.words != UNKNOWN_ID)
 
-    def by_review(self, num_reviews: int) -> tuple[np.ndarray, np.ndarray]:
-        """Add up reviews.
-
-        Args:
-            num_reviews: Of all reviews, also those without a scored word.
+    def by_review(self) -> tuple[np.ndarray, np.ndarray]:
+        """Add up the reviews that have a scored word.
 
         Returns:
             float64, (num_reviews,): nats; int64, (num_reviews,): scored words.
         """
-        nats = np.bincount(self.reviews, weights=self.losses, minlength=num_reviews)
-        return nats, np.bincount(self.reviews, minlength=num_reviews)
+        nats, words = np.bincount(self.reviews, weights=self.losses), np.bincount(self.reviews)
+        return nats[words > 0], words[words > 0]
 
     def interval(self, seed: int, level: float = 0.95) -> tuple[float, float]:
         """Return the interval of the mean, in nats, over other samples of reviews.
@@ -100,8 +97,7 @@ class WordLosses:
         References:
             Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13.
         """
-        nats, words = self.by_review(0)
-        nats, words = nats[words > 0], words[words > 0]
+        nats, words = self.by_review()
         times = _resample(len(words), seed)  # (NUM_RESAMPLES, num_reviews)
         means = (times @ nats) / (times @ words)  # (NUM_RESAMPLES,)
         tail = (1 - level) / 2
