@@ -160,9 +160,14 @@ class ModelParameters(Parameters):
 class OptimizerParameters(Parameters):
     """The optimizer, and how its learning rate changes in time."""
 
-    name: Literal["adam", "adamw", "sgd"]
+    name: Literal["adam", "adamw", "muon", "sgd"]
+    """`muon` moves the kernels of the blocks by an orthogonal matrix near their gradient (Jordan et al., 2024), as far
+    as Adam would (Liu et al., 2025), and leaves the other weights to Adam."""
     learning_rate: Annotated[float, Field(gt=0.0)]
     """The highest one, reached at the end of the warm-up."""
+    adam_learning_rate: Annotated[float, Field(gt=0.0)] | None = None
+    """Of `muon`: the highest one of what it leaves to Adam, which is embeddings, output layer, biases and norms; null
+    means `learning_rate`."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     """Steps in which the learning rate rises from zero."""
     decay: Literal["constant", "cosine"] = "constant"
@@ -170,7 +175,8 @@ class OptimizerParameters(Parameters):
     decay_steps: Annotated[int, Field(ge=1)] | None = None
     """Step at which a cosine reaches zero; null means the last one that `epochs` and `max_steps` allow."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
-    """Of `adamw` (Loshchilov and Hutter, 2019): times the learning rate, the share of a kernel that a step takes."""
+    """Of `adamw` and `muon` (Loshchilov and Hutter, 2019): times the learning rate, the share of a kernel that a step
+    takes."""
     clip_norm: Annotated[float, Field(gt=0.0)] | None = None
     """Gradients are scaled down to this norm, taken over all weights (Pascanu et al., 2013); null means never."""
     accumulation_steps: Annotated[int, Field(ge=1)] = 1
@@ -181,9 +187,9 @@ class OptimizerParameters(Parameters):
 
     @model_validator(mode="after")
     def _weight_decay_has_its_optimizer(self) -> Self:
-        if self.weight_decay and self.name != "adamw":
+        if self.weight_decay and self.name not in {"adamw", "muon"}:
             raise ValueError(
-                f"weight_decay={self.weight_decay} needs name=adamw, not {self.name}: "
+                f"weight_decay={self.weight_decay} needs name=adamw or muon, not {self.name}: "
                 "change one of them in conf/base/parameters_training.yml"
             )
         return self

@@ -87,11 +87,12 @@ def test_clipping_bounds_the_length_of_a_step(take_steps: TakeSteps, make_model:
     assert distance(clipped, start) == pytest.approx(0.5 * 0.1, rel=1e-3)  # learning rate times norm
 
 
+@pytest.mark.parametrize("name", ["adamw", "muon"])
 def test_weight_decay_takes_its_share_of_kernels_and_of_nothing_else(
-    take_steps: TakeSteps, make_model: Any
+    take_steps: TakeSteps, make_model: Any, name: str
 ) -> None:
-    plain = take_steps([BOTH], name="adamw", weight_decay=0.0)
-    decayed = take_steps([BOTH], name="adamw", weight_decay=0.1)
+    plain = take_steps([BOTH], name=name, weight_decay=0.0)
+    decayed = take_steps([BOTH], name=name, weight_decay=0.1)
 
     for variable, without, having in zip(
         make_model(dropout=0.0).trainable_variables, plain, decayed, strict=True
@@ -99,6 +100,39 @@ def test_weight_decay_takes_its_share_of_kernels_and_of_nothing_else(
         start = np.array(variable)
         expected = without - (0.5 * 0.1 * start if "kernel" in variable.path else 0)
         np.testing.assert_allclose(having, expected, atol=1e-5, err_msg=variable.path)
+
+
+def orthogonalized_by_hand(matrix: np.ndarray) -> np.ndarray:
+    """Push the singular values of a matrix towards 1, with five steps of the odd polynomial of Jordan et al., 2024."""
+    left, values, right = np.linalg.svd(matrix, full_matrices=False)
+    values /= math.sqrt((values**2).sum())
+    for _ in range(5):
+        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+    return (left * values) @ right
+
+
+def test_muon_orthogonalizes_the_kernels_of_blocks_and_leaves_the_rest_to_adam(
+    take_steps: TakeSteps, make_model: Any
+) -> None:
+    descended = take_steps([BOTH], learning_rate=1.0)
+    by_adam = take_steps([BOTH], name="adam", learning_rate=0.002)
+
+    found = take_steps([BOTH], name="muon", learning_rate=0.01, adam_learning_rate=0.002)
+
+    variables = make_model(dropout=0.0).trainable_variables
+    by_muon = [
+        variable.path for variable in variables if "block" in variable.path and "kernel" in variable.path
+    ]
+    assert len(by_muon) == 4  # into and out of the attention, expansion and contraction
+    for variable, after, descent, adam in zip(variables, found, descended, by_adam, strict=True):
+        expected = adam
+        if variable.path in by_muon:
+            start = np.array(variable)
+            scale = (
+                0.01 * 0.2 * math.sqrt(max(start.shape))
+            )  # as long as Adam's moves: Liu et al., 2025, equation 4
+            expected = start - scale * orthogonalized_by_hand(start - descent)
+        np.testing.assert_allclose(after, expected, atol=2e-5, err_msg=variable.path)
 
 
 def test_average_is_that_of_the_weights_over_time(take_steps: TakeSteps) -> None:

@@ -14,7 +14,12 @@ from minigpt_pipeline.parameters import OptimizerParameters
 Step = Callable[[np.ndarray, np.ndarray], tuple[Any, Any]]
 """From inputs and labels, both int32 (batch_size, length), to the summed loss in nats and the number of words."""
 
-OPTIMIZERS = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "sgd": keras.optimizers.SGD}
+OPTIMIZERS = {
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "muon": keras.optimizers.Muon,
+    "sgd": keras.optimizers.SGD,
+}
 
 
 def make_optimizer(
@@ -32,8 +37,15 @@ def make_optimizer(
         "learning_rate": make_learning_rate(parameters, last_step),
         "global_clipnorm": parameters.clip_norm,
     }
-    if parameters.name == "adamw":  # whose own default is not zero
+    if parameters.name in {"adamw", "muon"}:  # whose own defaults are not zero
         settings["weight_decay"] = parameters.weight_decay
+    if parameters.name == "muon":
+        adam_learning_rate = parameters.adam_learning_rate or parameters.learning_rate
+        settings |= {
+            "exclude_layers": ["output_layer"],  # and the embeddings, which Keras leaves out by itself
+            "adam_lr_ratio": adam_learning_rate / parameters.learning_rate,
+            "adam_weight_decay": parameters.weight_decay,
+        }
     if parameters.accumulation_steps > 1:
         settings["gradient_accumulation_steps"] = parameters.accumulation_steps
     if parameters.average_momentum is not None:
