@@ -35,7 +35,7 @@ EVALUATION_BATCH = 64
 
 OUR_VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "ours, adaptive softmax, bfloat16": (
-        "base",
+        "keras_example",
         {
             "precision": "mixed_bfloat16",
             "model": {"output_layer": "adaptive"},

@@ -24,14 +24,15 @@ def make_block(**options: Any) -> TransformerBlock:
     return block
 
 
+@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_call_agrees_with_a_computation_by_hand(options: dict[str, Any]) -> None:
-    block = make_block(**options)
+def test_call_agrees_with_a_computation_by_hand(options: dict[str, Any], training: bool) -> None:
+    block = make_block(**options, dropout=0.0)
     inputs = RNG.normal(size=(2, 4, 6)).astype("float32")
 
     expected = [by_hand.transform(sequence, block) for sequence in inputs.astype("float64")]
 
-    np.testing.assert_allclose(np.array(block(inputs)), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(np.array(block(inputs, training=training)), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_pre_norm_leaves_the_sum_untouched() -> None:
