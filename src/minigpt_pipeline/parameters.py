@@ -264,6 +264,9 @@ class GenerationParameters(Parameters):
     seeds: Annotated[list[int], Field(min_length=1)]
     """One text is written for each prompt and seed."""
     sampling: SamplingParameters
+    quality_texts: Annotated[int, Field(ge=2)] | None = None
+    """Further texts that are measured beside people's reviews, at most as many as there are reviews; null means none.
+    They may repeat n-grams, whatever the sampling forbids: what is measured is the model."""
 
     @model_validator(mode="after")
     def _prompts_are_not_blank(self) -> Self:

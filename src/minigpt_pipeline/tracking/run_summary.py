@@ -58,6 +58,6 @@ def metrics_table(metrics: Mapping[str, float]) -> Table:
 def texts_panel(samples: pd.DataFrame) -> Panel:
     """Lay out the first texts of the first prompt."""
     prompt = samples["prompt"].iloc[0]
-    texts: list[Any] = samples.loc[samples["prompt"] == prompt, "text"].head(NUM_TEXTS).tolist()
+    texts: list[Any] = samples.loc[samples["prompt"] == prompt, "readable_text"].head(NUM_TEXTS).tolist()
     lines = [f"{number}) {escape(text)}" for number, text in enumerate(texts, start=1)]
     return Panel("\n".join(lines), title=f"Texts for «{escape(prompt)}»", title_align="left")

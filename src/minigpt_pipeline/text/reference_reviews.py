@@ -1,0 +1,111 @@
+"""Reviews of people, and the figures of generated texts beside theirs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from minigpt_pipeline.text.kneser_ney import NgramModel
+from minigpt_pipeline.text.sequences import truncate
+from minigpt_pipeline.text.text_quality import Texts, measure_texts, pair_with_reviews
+from minigpt_pipeline.text.training_copies import TrainingCopies
+from minigpt_pipeline.text.vocabulary import PADDING_ID, UNKNOWN_ID
+from minigpt_pipeline.text.word_losses import perplexity
+
+RATIOS = ("seq_rep_4", "distinct_2", "kneser_ney_perplexity", "copied_8gram_share")
+"""Figures that are best where they are as people's."""
+
+
+@dataclass(frozen=True)
+class ReferenceReviews:
+    """People's reviews that generated texts begin like, and are measured beside.
+
+    Args:
+        token_ids: Column `token_ids`, list of int32, (num_reviews,): reviews that no model was trained on.
+        training: The reviews that a text may have been copied from.
+        ngram_model: Of the same; says how likely a text is for who counts words alone.
+    """
+
+    token_ids: pa.Table
+    training: TrainingCopies
+    ngram_model: NgramModel
+
+    @property
+    def beginnings(self) -> list[list[int]]:
+        """The first word of each review: the one that the measure does not score."""
+        return [[first] for first in pc.list_element(self.token_ids["token_ids"], 0).to_pylist()]
+
+    def measure(self, texts: Texts, ended: Sequence[bool], max_words: int) -> dict[str, float]:
+        """Measure generated texts, and as many reviews, each cut to the length of a text.
+
+        Args:
+            texts: Token ids of each text, one at least, its first word among them.
+            ended: Whether each ended by itself, and not because it had `max_words`.
+            max_words: Words that each text had room for.
+
+        Returns:
+            `texts`, how many found a review as long as they are, which are those that are measured; their figures (see
+            `measure_texts`), with `kneser_ney_perplexity` and `unk_rate` (share of `[UNK]`), both of all words but the
+            first; the same of the reviews as `human_...`; and the `..._ratio` of the two for `RATIOS`, where people's
+            is not zero. `mean_length` and `ended_share` are of all texts and all reviews, where a review ends by
+            itself if it has fewer than `max_words`, and is cut there if not.
+        """
+        paired, reviews = pair_with_reviews(texts, self.token_ids)
+        own, human = (self._measure(them) if them else {} for them in (paired, reviews))
+        lengths = pc.list_value_length(self.token_ids["token_ids"]).to_numpy()  # (num_reviews,)
+        own |= {
+            "mean_length": float(np.mean([len(text) for text in texts])),
+            "ended_share": float(np.mean(ended)),
+        }
+        human |= {
+            "mean_length": float(np.minimum(lengths, max_words).mean()),
+            "ended_share": float((lengths < max_words).mean()),
+        }
+        ratios = {
+            f"{name}_ratio": own[name] / human[name] for name in RATIOS if name in own and human.get(name)
+        }
+        return {
+            "texts": float(len(paired)),
+            **own,
+            **{f"human_{name}": value for name, value in human.items()},
+            **ratios,
+        }
+
+    def _measure(self, texts: Texts) -> dict[str, float]:
+        figures = measure_texts(texts, self.training)
+        longest = max(map(len, texts))
+        if longest > 1:
+            lists = pa.array([np.asarray(text, dtype=np.int32) for text in texts], pa.list_(pa.int32()))
+            sequences = truncate(pa.table({"token_ids": lists}), longest - 1)
+            figures["kneser_ney_perplexity"] = perplexity(self.ngram_model.mean_loss(sequences))
+            figures["unk_rate"] = float(
+                (sequences[:, 1:] == UNKNOWN_ID).sum() / (sequences[:, 1:] != PADDING_ID).sum()
+            )
+        return figures
+
+
+def choose_reviews(token_ids: pa.Table, count: int) -> pa.Table:
+    """Take reviews from all over a table, which is sorted by what people thought of the film.
+
+    Args:
+        token_ids: Column `token_ids`, list of int32, (num_reviews,).
+        count: How many to take; all where there are fewer.
+
+    Returns:
+        Rows of the table in their order: of those that begin with a word of the vocabulary, as far apart as can be.
+
+    Raises:
+        ValueError: If no review begins with a word of the vocabulary.
+    """
+    has_words = pc.greater(pc.list_value_length(token_ids["token_ids"]), 0)
+    with_words = token_ids.filter(has_words)
+    known = with_words.filter(pc.not_equal(pc.list_element(with_words["token_ids"], 0), UNKNOWN_ID))
+    if not len(known):
+        raise ValueError(
+            f"None of {len(token_ids)} held-out reviews begins with a word of the vocabulary: expected one at least "
+            "for generated texts to begin like"
+        )
+    chosen = np.arange(min(count, len(known))) * len(known) // min(count, len(known))
+    return known.take(pa.array(chosen))
