@@ -46,23 +46,17 @@ class ReferenceReviews:
             max_words: Words that each text had room for.
 
         Returns:
-            `texts`, how many found a review as long as they are, which are those that are measured; their figures (see
-            `measure_texts`), with `kneser_ney_perplexity` and `unk_rate` (share of `[UNK]`), both of all words but the
-            first; the same of the reviews as `human_...`; and the `..._ratio` of the two for `RATIOS`, where people's
-            is not zero. `mean_length` and `ended_share` are of all texts and all reviews, where a review ends by
-            itself if it has fewer than `max_words`, and is cut there if not.
+            Of all texts `mean_length`, `ended_share`, and `unk_rate`, the share of `[UNK]` in all words but the first.
+            `texts`, how many found a review as long as they are; of these the figures of `measure_texts`, and
+            `kneser_ney_perplexity`, of all words but the first. All but `texts` once more as `human_...`: a review has
+            ended if it has fewer than `max_words`, and is cut there if not, or at the length of its text. For
+            `RATIOS` the `..._ratio` of the two, where people's is not zero.
         """
-        paired, reviews = pair_with_reviews(texts, self.token_ids)
-        own, human = (self._measure(them) if them else {} for them in (paired, reviews))
-        lengths = pc.list_value_length(self.token_ids["token_ids"]).to_numpy()  # (num_reviews,)
-        own |= {
-            "mean_length": float(np.mean([len(text) for text in texts])),
-            "ended_share": float(np.mean(ended)),
-        }
-        human |= {
-            "mean_length": float(np.minimum(lengths, max_words).mean()),
-            "ended_share": float((lengths < max_words).mean()),
-        }
+        reviews = truncate(self.token_ids, max_words - 1)  # (num_reviews, max_words)
+        review_ended = pc.less(pc.list_value_length(self.token_ids["token_ids"]), max_words).to_pylist()
+        paired, paired_reviews = pair_with_reviews(texts, self.token_ids)
+        own = describe_ends(_to_matrix(texts), ended) | self._measure(paired)
+        human = describe_ends(reviews, review_ended) | self._measure(paired_reviews)
         ratios = {
             f"{name}_ratio": own[name] / human[name] for name in RATIOS if name in own and human.get(name)
         }
@@ -74,16 +68,36 @@ class ReferenceReviews:
         }
 
     def _measure(self, texts: Texts) -> dict[str, float]:
+        if not texts:
+            return {}
         figures = measure_texts(texts, self.training)
-        longest = max(map(len, texts))
-        if longest > 1:
-            lists = pa.array([np.asarray(text, dtype=np.int32) for text in texts], pa.list_(pa.int32()))
-            sequences = truncate(pa.table({"token_ids": lists}), longest - 1)
+        del figures["mean_length"]  # of these texts it is people's by construction
+        sequences = _to_matrix(texts)
+        if sequences.shape[1] > 1:
             figures["kneser_ney_perplexity"] = perplexity(self.ngram_model.mean_loss(sequences))
-            figures["unk_rate"] = float(
-                (sequences[:, 1:] == UNKNOWN_ID).sum() / (sequences[:, 1:] != PADDING_ID).sum()
-            )
         return figures
+
+
+def describe_ends(sequences: np.ndarray, ended: Sequence[bool]) -> dict[str, float]:
+    """Return the figures that need no other texts of equal length.
+
+    Args:
+        sequences: int32, (num_texts, num_words), padded on the right with 0.
+        ended: Whether each ended by itself.
+    """
+    later_words = sequences[:, 1:]
+    num_unknown, num_words = (later_words == UNKNOWN_ID).sum(), (later_words != PADDING_ID).sum()
+    return {
+        "mean_length": float((sequences != PADDING_ID).sum(axis=1).mean()),
+        "ended_share": float(np.mean(ended)),
+        "unk_rate": float(num_unknown / num_words) if num_words else 0.0,
+    }
+
+
+def _to_matrix(texts: Texts) -> np.ndarray:
+    """Return the texts as int32, (num_texts, words of the longest), padded on the right with 0."""
+    lists = pa.array([np.asarray(text, dtype=np.int32) for text in texts], pa.list_(pa.int32()))
+    return truncate(pa.table({"token_ids": lists}), max(map(len, texts)) - 1)
 
 
 def choose_reviews(token_ids: pa.Table, count: int) -> pa.Table:
