@@ -24,6 +24,7 @@ SETTINGS: dict[str, tuple[type, list[Any]]] = {
     "top_k": (int, [None]),
     "top_p": (float, [None, 0.9, 0.95]),
     "min_p": (float, [None]),
+    "repetition_penalty": (float, [None]),
 }
 """Fields of `SamplingParameters`: their type, and the values that are tried where nobody says others."""
 

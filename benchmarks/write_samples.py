@@ -124,6 +124,7 @@ def find_origin(model_file: Path, metadata: Mapping[str, Any]) -> Origin:
     from mlflow.exceptions import MlflowException
 
     from minigpt_pipeline.tracking.lineage import read_lineage
+    from minigpt_pipeline.tracking.store import hide_password
 
     lineage = read_lineage(model_file)
     if lineage is None or lineage.run_id is None:
@@ -133,8 +134,9 @@ def find_origin(model_file: Path, metadata: Mapping[str, Any]) -> Origin:
     try:
         run = mlflow.get_run(lineage.run_id)
     except MlflowException as error:
+        store = hide_password(mlflow.get_tracking_uri())
         raise ValueError(
-            f"The run {lineage.run_id}, which trained {model_file}, is not in the store {mlflow.get_tracking_uri()}: "
+            f"The run {lineage.run_id}, which trained {model_file}, is not in the store {store}: "
             "set MLFLOW_TRACKING_URI to the store it was trained with"
         ) from error
     commit = describe_commit()
