@@ -51,7 +51,7 @@ class Demand(NamedTuple):
 
 
 DEMANDS = {
-    "seq_rep_4_ratio": Demand("seq-rep-4", Bounds(0.5, 1.5), Bounds(0.9, 1.1)),
+    "seq_rep_4_ratio": Demand("seq-rep-4 and its 95 % interval", Bounds(0.5, 1.5), Bounds(0.9, 1.1)),
     "distinct_2_ratio": Demand("distinct-2", Bounds(0.7, math.inf), Bounds(0.9, math.inf)),
     "kneser_ney_perplexity_ratio": Demand("5-gram perplexity", Bounds(0.5, 1.5), Bounds(0.8, 1.2)),
     "copied_8gram_share_ratio": Demand("copied 8-grams", Bounds(0.0, 2.0), Bounds(0.0, 1.2)),
@@ -160,15 +160,18 @@ def make_table(measured: Sequence[Mapping[str, Any]], title: str) -> Table:
     table.add_column(f"required, of {len(DEMANDS)}", justify="right")
     table.add_column("goals", justify="right")
     for figures in sorted(measured, key=count_met, reverse=True):
-        cells = [_format(name, demand, figures.get(name)) for name, demand in DEMANDS.items()]
+        cells = [_format(name, demand, figures) for name, demand in DEMANDS.items()]
         table.add_row(figures["settings"], *cells, *map(str, count_met(figures)))
     return table
 
 
-def _format(name: str, demand: Demand, value: float | None) -> str:
-    if value is None:
+def _format(name: str, demand: Demand, figures: Mapping[str, Any]) -> str:
+    if name not in figures:
         return "-"
+    value = figures[name]
     number = f"{value:.2f} ×" if name.endswith("_ratio") else f"{value:.2%}"
+    if f"{name}_low" in figures:
+        number = f"{figures[f'{name}_low']:.2f} - {figures[f'{name}_high']:.2f}: {number}"
     return number + ("*" if demand.goal.hold(value) else " " if demand.required.hold(value) else "!")
 
 

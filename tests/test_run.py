@@ -251,9 +251,11 @@ def test_samples_name_the_run_and_hold_as_many_texts_as_asked(whole: Path) -> No
     for section in sections.values():
         texts = re.findall(r"^\d+\. .*$", section, re.MULTILINE)
         assert [text[:7] for text in texts] == ["0. The ", "1. This", "2. I wa", "3. The "]
-    samples = pd.read_parquet(whole / "data/test/07_model_output/generated_samples.parquet")
-    first = samples.loc[(samples["prompt"] == "the best scene") & (samples["seed"] == 0), "readable_text"]
-    assert f"0. {first.item()}\n" in sections["default"]
+    samples = mlflow.load_table("samples/generated.json", run_ids=[run.info.run_id])
+    is_first = (
+        (samples["prompt"] == "the best scene") & (samples["seed"] == 0) & (samples["temperature"] == 1)
+    )
+    assert f"0. {samples.loc[is_first, 'readable_text'].iloc[-1]}\n" in sections["default"]
 
 
 def test_samples_of_a_model_without_a_run_are_refused(whole: Path, tmp_path: Path) -> None:

@@ -48,6 +48,11 @@ def test_a_figure_that_is_not_there_meets_nothing() -> None:
     )
 
 
+DULL = {
+    "settings": "dull", "seq_rep_4_ratio": 7.25, "seq_rep_4_ratio_low": 6.5, "seq_rep_4_ratio_high": 8.0
+}  # fmt: skip
+
+
 def show(*measured: dict[str, Any]) -> list[str]:
     out = io.StringIO()
     Console(file=out, width=140).print(make_table(measured, "title"))
@@ -56,7 +61,7 @@ def show(*measured: dict[str, Any]) -> list[str]:
 
 def test_the_table_has_those_first_that_meet_most_and_marks_what_does_not() -> None:
     lines = show(
-        AS_PEOPLE | {"settings": "dull", "seq_rep_4_ratio": 7.25},
+        AS_PEOPLE | DULL,
         AS_PEOPLE | {"settings": "well enough", "distinct_2_ratio": 0.75},
         AS_PEOPLE | {"settings": "as people"},
         {"settings": "unknown"},
@@ -65,7 +70,7 @@ def test_the_table_has_those_first_that_meet_most_and_marks_what_does_not() -> N
     shown = "\n".join(lines)
     places = [shown.index(name) for name in ("as people", "well enough", "dull", "unknown")]
     assert places == sorted(places)
-    assert "7.25 ×!" in next(line for line in lines if "dull" in line)
+    assert "6.50 - 8.00: 7.25 ×!" in next(line for line in lines if "dull" in line)
     enough = next(line for line in lines if "well enough" in line)
     assert "0.75 × " in enough
     assert "0.00%*" in enough

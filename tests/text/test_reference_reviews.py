@@ -126,3 +126,29 @@ def test_measure_finds_every_unknown_word_also_in_texts_without_a_review() -> No
 
     assert figures["texts"] == 1
     assert figures["unk_rate"] == pytest.approx(2 / 3)
+
+
+def test_the_interval_of_seq_rep_4_holds_the_ratio_and_narrows_with_more_texts() -> None:
+    loops, plain = [3] * 5, [4, 5, 6, 7, 8]  # two 4-grams, one of them repeated; none
+
+    def measure(times: int) -> dict[str, float]:
+        reference = make_reference(([loops] * 3 + [plain]) * times)
+        return reference.measure(([loops] + [plain] * 3) * times, [False] * 4 * times, max_words=5)
+
+    few, many = measure(20), measure(200)
+    for figures in (few, many):
+        assert figures["seq_rep_4_ratio"] == pytest.approx(1 / 3)
+        assert figures["seq_rep_4_ratio_low"] < 1 / 3 < figures["seq_rep_4_ratio_high"]
+    # Standard errors of the two shares, 1/4 and 3/4 of n: the ratio's relative error is sqrt((3 + 1/3) / n).
+    width = many["seq_rep_4_ratio_high"] - many["seq_rep_4_ratio_low"]
+    assert width == pytest.approx(2 * 1.96 / 3 * math.sqrt((3 + 1 / 3) / 800), rel=0.1)
+    assert few["seq_rep_4_ratio_high"] - few["seq_rep_4_ratio_low"] > 2 * width
+
+
+def test_there_is_no_interval_where_people_repeat_so_little_that_a_sample_may_have_none() -> None:
+    reference = make_reference([[3] * 5, *[[4, 5, 6, 7, 8]] * 3])
+
+    figures = reference.measure([[3] * 5] * 4, [False] * 4, max_words=5)
+
+    assert figures["seq_rep_4_ratio"] == 4
+    assert "seq_rep_4_ratio_high" not in figures

@@ -9,13 +9,21 @@ import pyarrow.compute as pc
 
 from minigpt_pipeline.text.kneser_ney import NgramModel
 from minigpt_pipeline.text.sequences import truncate
-from minigpt_pipeline.text.text_quality import Texts, measure_texts, pair_with_reviews
+from minigpt_pipeline.text.text_quality import (
+    Texts,
+    measure_texts,
+    pair_with_reviews,
+    repeated_4gram_shares,
+)
 from minigpt_pipeline.text.training_copies import TrainingCopies
 from minigpt_pipeline.text.vocabulary import PADDING_ID, UNKNOWN_ID
-from minigpt_pipeline.text.word_losses import perplexity
+from minigpt_pipeline.text.word_losses import NUM_RESAMPLES, perplexity
 
 RATIOS = ("seq_rep_4", "distinct_2", "kneser_ney_perplexity", "copied_8gram_share")
 """Figures that are best where they are as people's."""
+
+INTERVAL_SEED = 0
+"""Of the samples of texts and reviews that an interval comes from."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,8 @@ class ReferenceReviews:
             `texts`, how many found a review as long as they are; of these the figures of `measure_texts`, and
             `kneser_ney_perplexity`, of all words but the first. All but `texts` once more as `human_...`: a review has
             ended if it has fewer than `max_words`, and is cut there if not, or at the length of its text. For
-            `RATIOS` the `..._ratio` of the two, where people's is not zero.
+            `RATIOS` the `..._ratio` of the two, where people's is not zero; `seq_rep_4_ratio`, which few texts and
+            reviews decide, also with its 95 % interval, `..._low` and `..._high`.
         """
         reviews = truncate(self.token_ids, max_words - 1)  # (num_reviews, max_words)
         review_ended = pc.less(pc.list_value_length(self.token_ids["token_ids"]), max_words).to_pylist()
@@ -65,6 +74,7 @@ class ReferenceReviews:
             **own,
             **{f"human_{name}": value for name, value in human.items()},
             **ratios,
+            **_seq_rep_4_interval(paired, paired_reviews),
         }
 
     def _measure(self, texts: Texts) -> dict[str, float]:
@@ -92,6 +102,21 @@ def describe_ends(sequences: np.ndarray, ended: Sequence[bool]) -> dict[str, flo
         "ended_share": float(np.mean(ended)),
         "unk_rate": float(num_unknown / num_words) if num_words else 0.0,
     }
+
+
+def _seq_rep_4_interval(texts: Texts, reviews: Texts) -> dict[str, float]:
+    """Resample texts and reviews; nothing where the interval would have no end, or there is no 4-gram."""
+    shares = [repeated_4gram_shares(them) for them in (texts, reviews) if them]
+    if not shares or not all(map(len, shares)):
+        return {}
+    rng = np.random.default_rng(INTERVAL_SEED)
+    own, human = (
+        rng.choice(values, (NUM_RESAMPLES, len(values))).mean(axis=1) for values in shares
+    )  # (NUM_RESAMPLES,) each
+    if not human.all():
+        return {}
+    low, high = np.quantile(own / human, [0.025, 0.975])
+    return {"seq_rep_4_ratio_low": float(low), "seq_rep_4_ratio_high": float(high)}
 
 
 def _to_matrix(texts: Texts) -> np.ndarray:
