@@ -67,6 +67,10 @@ ui: install ## MLflow's pages on http://127.0.0.1:5000
 compare: install ## One page that compares runs: RUNS="ID ID ..." (beginnings of ids, names, last, last-3; default last-2)
 	$(BIN)/kedro run --pipeline comparison --params "comparison.runs=\"$(RUNS)\""
 
+.PHONY: samples
+samples: install ## Texts of the model of ENV for each preset, none picked, in docs/samples.md (make samples ENV=base)
+	$(BIN)/python -m benchmarks.write_samples --env $(ENV)
+
 .PHONY: viz
 viz: install ## Kedro-Viz: the pipelines as a picture
 	$(BIN)/kedro viz run --env $(ENV)

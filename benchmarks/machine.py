@@ -39,7 +39,7 @@ PACKAGES = (
     "kedro",
     "mlflow",
 )
-RESULT_FOLDERS = ("benchmarks/results", "docs/images")
+RESULTS = ("benchmarks/results", "docs/images", "docs/samples.md")
 
 
 def describe_machine() -> dict[str, Any]:
@@ -73,7 +73,7 @@ def describe_commit() -> dict[str, Any]:
     """Return `hash` of the checkout's commit and whether it is `dirty`: something but results differs from it."""
     try:
         commit = _git("rev-parse", "HEAD").strip()
-        excluded = [f":(exclude){folder}" for folder in RESULT_FOLDERS]
+        excluded = [f":(exclude){path}" for path in RESULTS]
         is_dirty = bool(_git("status", "--porcelain", "--", ".", *excluded).strip())
     except (OSError, subprocess.CalledProcessError):  # no git, or no checkout
         return {"hash": None, "dirty": None}

@@ -48,6 +48,16 @@ SAMPLING = {"temperature": 1.0, "top_k": 10, "top_p": None, "max_new_tokens": 5,
         ),
         (
             "GenerationParameters",
+            {"prompts": ["a"], "seeds": [1], "sampling": SAMPLING, "presets": {"bold": {"heat": 2.0}}},
+            r"(?s)presets.bold=\{'heat': 2.0\} is no change of the sampling.*heat\n.*not permitted",
+        ),
+        (
+            "GenerationParameters",
+            {"prompts": ["a"], "seeds": [1], "sampling": SAMPLING, "quality_texts": 1},
+            "quality_texts\n.*greater than or equal to 2",
+        ),
+        (
+            "GenerationParameters",
             {"prompts": [], "seeds": [1], "sampling": SAMPLING},
             "prompts\n.*at least 1 item",
         ),
@@ -96,6 +106,15 @@ def test_a_broken_rule_is_named(model: str, values: dict[str, Any], message: str
 
 def test_a_head_width_of_its_own_needs_no_division() -> None:
     assert parameters.ModelParameters(**MODEL | {"num_heads": 5, "head_dim": 7}).head_dim == 7
+
+
+def test_a_preset_changes_what_it_names() -> None:
+    presets = {"as it is": {}, "careful": {"temperature": 0.5, "top_k": None}}
+    values = {"prompts": ["a"], "seeds": [1], "sampling": SAMPLING, "presets": presets}
+    generation = parameters.GenerationParameters(**values)
+
+    assert generation.preset("as it is") == generation.sampling
+    assert generation.preset("careful").model_dump() == generation.sampling.model_dump() | presets["careful"]
 
 
 @pytest.mark.parametrize("name", ["text_length", "positive_share"])

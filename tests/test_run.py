@@ -1,6 +1,7 @@
 """`kedro run` as a user starts it, on the embedded corpus: the files it leaves, and what MLflow knows afterwards."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,9 @@ import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
+from benchmarks.choose_sampling import CONFIGURED, measure
+from benchmarks.project import open_catalog
+from benchmarks.write_samples import find_origin, write_page
 from minigpt_pipeline.comparison.selection import RunSelectionError
 from minigpt_pipeline.tracking.store import TrackingStoreError
 
@@ -121,7 +125,7 @@ def test_texts_are_written_for_the_same_prompts_in_training_and_after_it(whole: 
     table = mlflow.load_table("samples/generated.json", run_ids=[run.info.run_id], extra_columns=["run_id"])
 
     assert set(table.columns) >= {
-        "epoch", "prompt", "sample", "text", "temperature", "top_k", "top_p", "seed"
+        "epoch", "prompt", "sample", "text", "readable_text", "temperature", "top_k", "top_p", "seed"
     }  # fmt: skip
     assert table.duplicated(["epoch", "prompt", "seed"]).sum() == 0
     assert len(set(table.groupby("epoch").size())) == 1
@@ -214,6 +218,64 @@ def test_generation_again_adds_no_row_twice_and_says_what_differs(whole: Path) -
     (run,) = find_model_runs(whole)
     assert run.data.params["generation.sampling.temperature"] == "1.0"
     assert run.data.tags["last.generation.sampling.temperature"] == "0.5"
+
+
+def test_the_figures_of_texts_are_those_of_the_texts_in_the_run(whole: Path) -> None:
+    (run,) = find_model_runs(whole)
+    figures = {name: value for name, value in run.data.metrics.items() if name.startswith("gen/")}
+    uri = f"{run.info.artifact_uri}/samples/quality.csv"
+    texts = pd.read_csv(mlflow.artifacts.download_artifacts(uri))
+
+    assert figures["gen/texts"] == len(texts) == 8
+    lengths = texts["text"].str.split().str.len()
+    assert figures["gen/mean_length"] == lengths.mean() == 41
+    assert figures["gen/unk_rate"] == 0
+    for name in ("seq_rep_4", "distinct_1", "zipf_exponent", "self_bleu_4", "longest_copy", "ended_share"):
+        assert {f"gen/{name}", f"gen/human_{name}"} <= figures.keys()
+    words = [word for text in texts["text"] for word in text.split()]
+    assert figures["gen/distinct_1"] == pytest.approx(len(set(words)) / len(words))
+    ratio = figures["gen/kneser_ney_perplexity"] / figures["gen/human_kneser_ney_perplexity"]
+    assert figures["gen/kneser_ney_perplexity_ratio"] == pytest.approx(ratio)
+
+
+def test_samples_name_the_run_and_hold_as_many_texts_as_asked(whole: Path) -> None:
+    (run,) = find_model_runs(whole)
+
+    page = write_page("test", 4, whole)
+
+    assert f"run `{run.info.run_id}`" in page
+    assert f"trained by | commit `{run.data.tags['git_commit']}`" in page
+    assert "seed 42" in page
+    sections = {part.split("\n")[0]: part for part in page.split("\n## ")[1:]}
+    assert sections.keys() == {"default", "careful", "free"}
+    for section in sections.values():
+        texts = re.findall(r"^\d+\. .*$", section, re.MULTILINE)
+        assert [text[:7] for text in texts] == ["0. The ", "1. This", "2. I wa", "3. The "]
+    samples = mlflow.load_table("samples/generated.json", run_ids=[run.info.run_id])
+    is_first = (
+        (samples["prompt"] == "the best scene") & (samples["seed"] == 0) & (samples["temperature"] == 1)
+    )
+    assert f"0. {samples.loc[is_first, 'readable_text'].iloc[-1]}\n" in sections["default"]
+
+
+def test_samples_of_a_model_without_a_run_are_refused(whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no lineage beside it that names its run: train it with"):
+        find_origin(tmp_path / "trained_model.keras", {})
+
+
+def test_sampling_is_chosen_by_figures_of_texts(whole: Path) -> None:
+    catalog = open_catalog("test", project=whole)
+
+    configured, same, greedy = measure(
+        catalog, [{"temperature": 1.0, "top_k": 10}, {"temperature": 0.0}], "validation", 6
+    )
+
+    assert [figures["settings"] for figures in (configured, same, greedy)] == [
+        CONFIGURED, "temperature 1, top-k 10", "temperature 0"
+    ]  # fmt: skip
+    assert configured | {"settings": ""} == same | {"settings": ""}
+    assert configured["texts"] == 6
+    assert greedy["distinct_2"] < configured["distinct_2"]
 
 
 def test_a_failing_node_marks_the_run_and_keeps_what_it_logged(make_project: MakeProject) -> None:

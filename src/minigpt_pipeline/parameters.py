@@ -7,7 +7,7 @@ Kedro builds and checks every model before the first node runs, so that a wrong 
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 """A part of a whole, from 0 to 1."""
@@ -270,6 +270,11 @@ class GenerationParameters(Parameters):
     seeds: Annotated[list[int], Field(min_length=1)]
     """One text is written for each prompt and seed."""
     sampling: SamplingParameters
+    quality_texts: Annotated[int, Field(ge=2)] | None = None
+    """Further texts that are measured beside people's reviews, at most as many as there are reviews; null means none.
+    They may repeat n-grams, whatever the sampling forbids: what is measured is the model."""
+    presets: dict[str, dict[str, Any]] = {}
+    """Named changes of the sampling, of which `docs/samples.md` shows texts."""
 
     @model_validator(mode="after")
     def _prompts_are_not_blank(self) -> Self:
@@ -280,6 +285,22 @@ class GenerationParameters(Parameters):
                     "see conf/base/parameters_generation.yml"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _presets_change_the_sampling(self) -> Self:
+        for name in self.presets:
+            try:
+                self.preset(name)
+            except ValidationError as error:
+                raise ValueError(
+                    f"presets.{name}={self.presets[name]} is no change of the sampling ({error}): "
+                    "see conf/base/parameters_generation.yml"
+                ) from error
+        return self
+
+    def preset(self, name: str) -> SamplingParameters:
+        """Return the sampling with the changes of a preset."""
+        return SamplingParameters(**self.sampling.model_dump() | self.presets[name])
 
 
 class ComparisonParameters(Parameters):

@@ -47,6 +47,7 @@ def test_compare_parameters_tells_those_that_differ(make_run: MakeRun) -> None:
         ("test/unk_rate", []),
         ("test/source_loss", []),
         ("gen/distinct_2", []),
+        ("gen/kneser_ney_perplexity", []),
         ("train/learning_rate", []),
     ],
 )
@@ -153,6 +154,15 @@ def test_compare_texts_puts_equal_prompts_and_seeds_beside_each_other(
         "the": [(0, ["the last", "the second", None]), (1, ["the other", None, None])],
         "a": [(0, [None, "a film", None])],
     }
+
+
+def test_compare_texts_shows_texts_as_people_read_them(make_run: MakeRun, make_sample: MakeSample) -> None:
+    new = make_run(samples=[make_sample(readable_text="The end.")])
+    old = make_run(samples=[make_sample(readable_text=None)])
+
+    ((row,),) = compare_texts([new, old, make_run(samples=[make_sample()])]).values()
+
+    assert row.texts == ["The end.", "the end", "the end"]
 
 
 def test_texts_of_other_settings_are_not_put_beside_each_other(

@@ -12,6 +12,7 @@ from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.sampling import Choice, draw_words
 from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import GenerationParameters, SamplingParameters
+from minigpt_pipeline.text.standardization import to_words
 from minigpt_pipeline.text.vocabulary import PADDING_ID, UNKNOWN_ID, Vocabulary
 from tests.model.conftest import OPTIONS
 from tests.model.drawing import draw_by_definition, make_drawable
@@ -419,8 +420,9 @@ def test_generate_texts_begin_with_the_prompt_as_it_was_given(writer: Writer, le
 
     texts = generate_texts(writer, letters, prompts, sampling(max_new_tokens=4), seeds=[0, 1])
 
-    for prompt, (text, ended) in zip(prompts, texts, strict=True):
+    for prompt, (text, ended, readable_text) in zip(prompts, texts, strict=True):
         assert not ended
+        assert to_words(readable_text) == to_words(text)
         assert text.startswith(prompt + " ")
         assert all(len(word) == 1 for word in text.removeprefix(prompt).split())
         assert len(text.removeprefix(prompt).split()) == 4
@@ -429,8 +431,11 @@ def test_generate_texts_begin_with_the_prompt_as_it_was_given(writer: Writer, le
 def test_generate_texts_reads_words_that_it_does_not_know_as_unknown(
     writer: Writer, model: MiniGPT, letters: Vocabulary
 ) -> None:
-    ((text, _),) = generate_texts(writer, letters, ["Zebra a"], sampling(temperature=0.0), seeds=[0])
+    ((text, _, readable_text),) = generate_texts(
+        writer, letters, ["Zebra a"], sampling(temperature=0.0), seeds=[0]
+    )
 
+    assert readable_text.startswith("Zebra a ")
     assert text.split()[2:] == letters.decode(write_uncached(model)([1, 2], sampling(temperature=0.0)))
 
 
@@ -448,11 +453,11 @@ def test_generate_texts_says_what_has_ended_by_itself(
 
     texts = generate_texts(writer, vocabulary, ["c"] * 200, how, seeds=range(200))
 
-    for text, ended in texts:
+    for text, ended, _ in texts:
         words = text.split()[1:]
         assert ended == (len(words) < 4 or words[-1] == "b")
-    assert ("c", True) in texts
-    assert {(len(text.split()), ended) for text, ended in texts} >= {(5, True), (5, False), (3, True)}
+    assert ("c", True, "C") in texts
+    assert {(len(text.split()), ended) for text, ended, _ in texts} >= {(5, True), (5, False), (3, True)}
 
 
 def test_generate_texts_refuses_a_stop_token_that_is_no_word(writer: Writer, letters: Vocabulary) -> None:
@@ -470,7 +475,9 @@ def test_write_samples_has_a_row_for_each_prompt_and_seed(trained_model: Trained
     assert [(row["prompt"], row["sample"], row["seed"]) for row in rows] == [
         (prompt, sample, 8 + sample) for prompt in ("a b", "c") for sample in range(3)
     ]
-    assert {key: value for key, value in rows[0].items() if key not in {"prompt", "text"}} == {
+    assert {
+        key: value for key, value in rows[0].items() if key not in {"prompt", "text", "readable_text"}
+    } == {
         "epoch": 3,
         "sample": 0,
         "ended": False,

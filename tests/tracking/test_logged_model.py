@@ -47,6 +47,7 @@ def test_it_holds_no_pickle_and_says_what_it_takes(model_uri: str) -> None:
 
     assert [path.name for path in folder.rglob("*") if path.suffix in {".pkl", ".pickle", ".joblib"}] == []
     assert model.signature.inputs.input_names() == ["prompt"]
+    assert model.signature.outputs.input_names() == ["text", "readable_text"]
     assert {param.name for param in model.signature.params} == {
         "max_new_tokens",
         "temperature",
@@ -134,6 +135,7 @@ def test_it_is_served_over_http_and_refuses_wrong_types(server: str) -> None:
     status, answer = post(server, prompts | {"params": {"max_new_tokens": 3, "seed": 7}})
     assert status == 200
     assert answer["predictions"][0]["text"].startswith("the film ")
+    assert answer["predictions"][0]["readable_text"].startswith("The film")
 
     nucleus = {"max_new_tokens": 3, "seed": 7, "top_k": 0, "top_p": 0.5}
     assert post(server, prompts | {"params": nucleus})[0] == 200

@@ -16,10 +16,18 @@ METRICS = {
     "test/kneser_ney_perplexity": 11.37,
     "test/unk_rate": 0.021,
 }
+QUALITY = {
+    "gen/seq_rep_4": 0.0071,
+    "gen/human_seq_rep_4": 0.0023,
+    "gen/distinct_2": 0.4213,
+    "gen/human_distinct_2": 0.5471,
+    "gen/kneser_ney_perplexity": 61.27,
+}
 SAMPLES = pd.DataFrame(
     {
         "prompt": ["the best"] * 6 + ["other"],
-        "text": [f"the best [bold]{number}[/bold]" for number in range(6)] + ["other"],
+        "text": "as the model writes it",
+        "readable_text": [f"The best [bold]{number}[/bold]" for number in range(6)] + ["other"],
     }
 )
 
@@ -41,10 +49,14 @@ def test_it_says_where_the_page_of_a_comparison_is(
     assert page.as_uri() in capsys.readouterr().out
 
 
-def summarize(*saved: str, metrics: dict[str, float] = METRICS) -> None:
+def summarize(*saved: str, metrics: dict[str, float] = METRICS, quality: dict[str, float] = QUALITY) -> None:
     pipeline = Pipeline([Node(make_nothing, inputs=None, outputs=name, name=name) for name in saved])
     catalog = DataCatalog(
-        {"evaluation_metrics": MemoryDataset(metrics), "generated_samples": MemoryDataset(SAMPLES)}
+        {
+            "evaluation_metrics": MemoryDataset(metrics),
+            "quality_metrics": MemoryDataset(quality),
+            "generated_samples": MemoryDataset(SAMPLES),
+        }
     )
     print_summary(pipeline, catalog, "run-id", "sqlite:///mlflow.db")
 
@@ -71,10 +83,24 @@ def test_it_shows_no_entropy_where_none_is_known(capsys: pytest.CaptureFixture[s
     assert "entropy" not in capsys.readouterr().out
 
 
+def test_it_shows_figures_of_texts_beside_peoples(capsys: pytest.CaptureFixture[str]) -> None:
+    summarize("quality_metrics")
+
+    out = capsys.readouterr().out
+    for figure in ("0.71%", "0.23%", "42.1%", "54.7%", "61.3"):
+        assert figure in out
+
+
+def test_it_shows_no_figures_of_texts_where_none_were_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    summarize("quality_metrics", quality={})
+
+    assert "people" not in capsys.readouterr().out
+
+
 def test_it_shows_five_texts_of_the_first_prompt_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     summarize("generated_samples")
 
     out = capsys.readouterr().out
-    assert "5) the best [bold]4[/bold]" in out
+    assert "5) The best [bold]4[/bold]" in out
     assert "6)" not in out
     assert "other" not in out

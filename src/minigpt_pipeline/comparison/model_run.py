@@ -35,7 +35,8 @@ class ModelRun:
         curves: Steps and values by name of the metric, in the order of the steps.
         tags: By name: `git_commit`, `environment`, `device`, `data_digest` and more.
         data_digests: Digests of `train_token_ids`, `validation_token_ids`, `test_token_ids`, where they were read.
-        samples: Generated texts: `epoch`, `prompt`, `sample`, `text`, `temperature`, `top_k`, `top_p`, `seed`.
+        samples: Generated texts: `epoch`, `prompt`, `sample`, `text`, `temperature`, `top_k`, `top_p`, `seed`, and
+            `readable_text`, which the runs of 0.2.0 don't have.
     """
 
     summary: RunSummary

@@ -17,8 +17,10 @@ GROUPS = ("test", "val", "gen", "train")
 DATA_OF_GROUP = {"test": "test_token_ids", "val": "validation_token_ids", "train": "train_token_ids"}
 """What the metrics of a group are measured on."""
 
-LOWER_IS_BETTER = re.compile(r".*/(?!source_)(?:\w+_)?(?:loss|perplexity|bits)(?:_per_\w+)?(?:, lowest)?")
-"""A source's loss is the corpus's, whatever the model."""
+LOWER_IS_BETTER = re.compile(
+    r"(?!gen/).*/(?!source_)(?:\w+_)?(?:loss|perplexity|bits)(?:_per_\w+)?(?:, lowest)?"
+)
+"""A source's loss is the corpus's, whatever the model; figures of generated texts shall be as people's."""
 HIGHER_IS_BETTER = re.compile(r".*/tokens_per_second")
 
 SETTINGS = ("temperature", "top_k", "top_p")
@@ -163,7 +165,8 @@ def _find_best(name: str, values: Sequence[float]) -> float | None:
 def compare_texts(runs: Sequence[ModelRun]) -> dict[str, list[TextRow]]:
     """Put the texts of trained models beside each other, each with those of the same prompt, seed and settings.
 
-    Of the texts that a run wrote on its way the last ones count.
+    Of the texts that a run wrote on its way the last ones count. They are shown as people read them, where the run has
+    them so.
 
     Returns:
         The rows of each prompt, prompts in the order in which they are met.
@@ -171,7 +174,7 @@ def compare_texts(runs: Sequence[ModelRun]) -> dict[str, list[TextRow]]:
     written: list[dict[tuple[Any, ...], str]] = []
     for run in runs:
         ordered = sorted(run.samples, key=lambda row: int(row["epoch"]))
-        written.append({_key(row): str(row["text"]) for row in ordered})
+        written.append({_key(row): str(row.get("readable_text") or row["text"]) for row in ordered})
     keys = dict.fromkeys(key for texts in written for key in texts)
     settings = {key[2:] for key in keys}
     prompts: dict[str, list[TextRow]] = {}

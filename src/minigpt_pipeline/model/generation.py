@@ -10,6 +10,7 @@ from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.sampling import Choice
 from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import GenerationParameters, SamplingParameters
+from minigpt_pipeline.text.detokenization import to_readable_text
 from minigpt_pipeline.text.standardization import to_words
 from minigpt_pipeline.text.vocabulary import PADDING_ID, UNKNOWN_ID, Vocabulary
 
@@ -24,17 +25,31 @@ SHOWN_SETTINGS = {
 """Fields of `SamplingParameters` that stand beside each text."""
 
 
+class Continuation(NamedTuple):
+    """What a model writes behind a prompt.
+
+    Args:
+        word_ids: The new words.
+        ended: Whether it ended by itself, and not because it had `max_new_tokens`: by the stop token, by the end of the
+            review, or as every word would have repeated an n-gram.
+    """
+
+    word_ids: list[int]
+    ended: bool
+
+
 class Text(NamedTuple):
     """What was written.
 
     Args:
         text: The prompt as it was given, and the new words after it.
-        ended: Whether it ended by itself, and not because it had `max_new_tokens`: by the stop token, by the end of the
-            review, or as every word would have repeated an n-gram.
+        ended: As of a `Continuation`.
+        readable_text: Prompt and new words as people write them: see `to_readable_text`.
     """
 
     text: str
     ended: bool
+    readable_text: str
 
 
 class Writer:
@@ -160,14 +175,40 @@ def generate_texts(
         if not to_words(prompt):
             raise ValueError(f"The prompt {prompt!r} has no word in it: a text needs a word to start from")
     prompt_ids = [vocabulary.encode_words(to_words(prompt)).tolist() for prompt in prompts]
+    texts = []
+    for prompt, (word_ids, ended) in zip(
+        prompts, continue_texts(writer, vocabulary, prompt_ids, sampling, seeds), strict=True
+    ):
+        words = vocabulary.decode(word_ids)
+        readable_text = to_readable_text([*to_words(prompt), *words])
+        texts.append(Text(" ".join([prompt, *words]), ended, readable_text))
+    return texts
+
+
+def continue_texts(
+    writer: Writer,
+    vocabulary: Vocabulary,
+    prompts: Sequence[Sequence[int]],
+    sampling: SamplingParameters,
+    seeds: Sequence[int],
+) -> list[Continuation]:
+    """Continue each prompt in word ids.
+
+    Args:
+        writer: Of the model.
+        vocabulary: Its words; the stop token is one of them.
+        prompts: Word ids of each, one at least.
+        sampling: How words are chosen, and how many.
+        seeds: One for each prompt.
+
+    Raises:
+        ValueError: If a prompt is empty, the stop token is not in the vocabulary, or texts shall stop at ends that the
+            model has not learnt.
+    """
     stop_id = _find_stop_id(vocabulary, sampling.stop_token)
-    new_ids = writer.generate(prompt_ids, sampling, stop_id, seeds)
     return [
-        Text(
-            text=" ".join([prompt, *vocabulary.decode(word_ids)]),
-            ended=len(word_ids) < sampling.max_new_tokens or word_ids[-1] == stop_id,
-        )
-        for prompt, word_ids in zip(prompts, new_ids, strict=True)
+        Continuation(word_ids, len(word_ids) < sampling.max_new_tokens or word_ids[-1] == stop_id)
+        for word_ids in writer.generate(prompts, sampling, stop_id, seeds)
     ]
 
 
@@ -189,8 +230,8 @@ def make_sample_rows(
         epoch: Epochs that the model was trained for.
 
     Returns:
-        One row a text: `epoch`, `prompt`, `sample` (number of the text of this prompt, from 0), `text` (prompt and
-        continuation), `ended` (see `Text`), `seed`, and of the sampling `temperature`, `top_k`, `top_p`, `min_p`,
+        One row a text: `epoch`, `prompt`, `sample` (number of the text of this prompt, from 0), `text`,
+        `readable_text` and `ended` (see `Text`), `seed`, and of the sampling `temperature`, `top_k`, `top_p`, `min_p`,
         `repetition_penalty`, `no_repeat_ngram_size`.
     """
     sampling = generation.sampling
@@ -206,12 +247,11 @@ def make_sample_rows(
             "epoch": epoch,
             "prompt": prompt,
             "sample": sample,
-            "text": text,
-            "ended": ended,
+            **text._asdict(),
             **sampling.model_dump(include=SHOWN_SETTINGS),
             "seed": seed,
         }
-        for (prompt, sample, seed), (text, ended) in zip(asked, texts, strict=True)
+        for (prompt, sample, seed), text in zip(asked, texts, strict=True)
     ]
 
 

@@ -61,6 +61,6 @@ class TextGenerator(keras.callbacks.Callback):
         writer = Writer(self.model, self.has_learnt_ends)
         rows = make_sample_rows(writer, self.vocabulary, self.generation, epochs_done)
         self.training_log.log_samples(rows)
-        first_texts = [row["text"] for row in rows if row["sample"] == 0]
+        first_texts = [row["readable_text"] for row in rows if row["sample"] == 0]
         for text in first_texts[:PRINTED_PROMPTS]:
             logger.info("Epoch %d writes: %s", epochs_done, text)

@@ -71,12 +71,18 @@ def seq_rep_4(texts: Texts) -> float:
     [Welleck et al., 2020](https://arxiv.org/abs/1908.04319). Texts of fewer than four words are left out; nan where no
     other is left.
     """
+    return _mean(repeated_4gram_shares(texts))
+
+
+def repeated_4gram_shares(texts: Texts) -> np.ndarray:
+    """Return 1 - distinct 4-grams / 4-grams of each text that has four words, float64, (num_long_enough,)."""
     numbers, owners = _number_ngrams(texts, 4)
     _, distinct_owners, _ = _count_in_each_text(numbers, owners, len(texts))
     num_distinct = np.bincount(distinct_owners, minlength=len(texts))  # (num_texts,)
     num_ngrams = np.bincount(owners, minlength=len(texts))  # (num_texts,)
     has_any = num_ngrams > 0
-    return _mean(1 - num_distinct[has_any] / num_ngrams[has_any])
+    shares: np.ndarray = 1 - num_distinct[has_any] / num_ngrams[has_any]
+    return shares
 
 
 def distinct(texts: Texts, num_words: int) -> float:

@@ -38,7 +38,8 @@ class TextGeneratorModel(PythonModel):
                 (0: all may be repeated), `stop_at_end_of_review`, `seed`; see `SamplingParameters`.
 
         Returns:
-            Column `text`: the prompt and what follows, in the rows of the prompts.
+            Columns `text`, the prompt and what follows, and `readable_text`, the same as people write it, in the rows
+            of the prompts.
 
         Raises:
             MlflowException: If a parameter or a prompt can't be used; a server answers 400 and says why.
@@ -54,7 +55,7 @@ class TextGeneratorModel(PythonModel):
             texts = generate_texts(self._writer, self._vocabulary, prompts, sampling, seeds)
         except ValueError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
-        return pd.DataFrame({"text": [text for text, _ in texts]})
+        return pd.DataFrame(texts)[["text", "readable_text"]]
 
 
 mlflow.models.set_model(TextGeneratorModel())

@@ -12,7 +12,7 @@ MODEL_REQUIREMENTS = ("keras", "mlflow", "numpy", "pandas", "pyarrow", "pydantic
 
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, "prompt")]),
-    outputs=Schema([ColSpec(DataType.string, "text")]),
+    outputs=Schema([ColSpec(DataType.string, "text"), ColSpec(DataType.string, "readable_text")]),
     params=ParamSchema(
         # The published example's: 40 words, each drawn from the 10 most probable.
         [

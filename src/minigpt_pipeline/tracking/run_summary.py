@@ -13,9 +13,16 @@ from rich.table import Table
 
 NUM_TEXTS = 5
 
+QUALITY_FIGURES = {
+    "seq_rep_4": ("4-grams that a text repeats", ".2%"),
+    "distinct_2": ("distinct among all 2-grams", ".1%"),
+    "kneser_ney_perplexity": ("perplexity of a Kneser-Ney 5-gram model", ".1f"),
+    "copied_8gram_share": ("8-grams that stand in training reviews", ".2%"),
+}
+
 
 def print_summary(pipeline: Pipeline, catalog: DataCatalog, run_id: str, store: str) -> None:
-    """Print the held-out loss, texts for the first prompt, and where a comparison and the run are.
+    """Print the held-out loss, figures of texts, texts for the first prompt, and where a comparison and the run are.
 
     Args:
         pipeline: What has run; only what it saved is shown.
@@ -27,6 +34,8 @@ def print_summary(pipeline: Pipeline, catalog: DataCatalog, run_id: str, store: 
     saved = pipeline.all_outputs()
     if "evaluation_metrics" in saved:
         console.print(metrics_table(catalog.load("evaluation_metrics")))
+    if "quality_metrics" in saved and (quality := catalog.load("quality_metrics")):
+        console.print(quality_table(quality))
     if "generated_samples" in saved:
         console.print(texts_panel(catalog.load("generated_samples")))
     if "comparison_page" in saved:
@@ -55,9 +64,18 @@ def metrics_table(metrics: Mapping[str, float]) -> Table:
     return table
 
 
+def quality_table(metrics: Mapping[str, float]) -> Table:
+    """Lay out the figures of `quality_metrics` that shall be as people's."""
+    table = Table("", "model", "people", title="Texts beside reviews of equal length", title_justify="left")
+    for name, (label, form) in QUALITY_FIGURES.items():
+        values = (metrics.get(f"gen/{whose}{name}") for whose in ("", "human_"))
+        table.add_row(label, *("" if value is None else format(value, form) for value in values))
+    return table
+
+
 def texts_panel(samples: pd.DataFrame) -> Panel:
     """Lay out the first texts of the first prompt."""
     prompt = samples["prompt"].iloc[0]
-    texts: list[Any] = samples.loc[samples["prompt"] == prompt, "text"].head(NUM_TEXTS).tolist()
+    texts: list[Any] = samples.loc[samples["prompt"] == prompt, "readable_text"].head(NUM_TEXTS).tolist()
     lines = [f"{number}) {escape(text)}" for number, text in enumerate(texts, start=1)]
     return Panel("\n".join(lines), title=f"Texts for «{escape(prompt)}»", title_align="left")

@@ -4,11 +4,16 @@ import textwrap
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import ComputeSettings, GenerationParameters
+from minigpt_pipeline.text.kneser_ney import NgramModel
+from minigpt_pipeline.text.reference_reviews import ReferenceReviews, choose_reviews
+from minigpt_pipeline.text.training_copies import TrainingCopies
 
 TEXT_WIDTH = 110  # characters of a line in the picture of the samples
+QUALITY_COLUMNS = ("prompt", "text", "readable_text", "ended", "seed")
 MODEL_COLOUR, VALIDATION_COLOUR, NEUTRAL_COLOUR = "#4269d0", "#d1495b", "#6b7280"
 
 
@@ -24,9 +29,10 @@ def generate_samples(
 
     Returns:
         One row a text: `epoch` (epochs that the model was trained for), `prompt`, `sample` (number of the text of this
-        prompt, from 0), `text` (prompt and continuation), `ended` (bool: by itself, not because it had
-        `max_new_tokens`), `temperature`, `top_k` (Int64), `top_p`, `min_p`, `repetition_penalty` (Float64),
-        `no_repeat_ngram_size` (Int64; these are null where they are off), `seed`.
+        prompt, from 0), `text` (prompt and continuation, as tokens), `ended` (bool: by itself, not because it had
+        `max_new_tokens`), `readable_text` (the same as people write it), `temperature`, `top_k` (Int64), `top_p`,
+        `min_p`, `repetition_penalty` (Float64), `no_repeat_ngram_size` (Int64; these are null where they are off),
+        `seed`.
     """
     from minigpt_pipeline.model.compute import configure_compute
     from minigpt_pipeline.model.generation import write_samples
@@ -37,6 +43,43 @@ def generate_samples(
         dict.fromkeys(("top_k", "no_repeat_ngram_size"), "Int64")
         | dict.fromkeys(("top_p", "min_p", "repetition_penalty"), "Float64")
     )
+
+
+def measure_quality(
+    trained_model: TrainedModel,
+    train_token_ids: pa.Table,
+    test_token_ids: pa.Table,
+    ngram_model: NgramModel,
+    generation: GenerationParameters,
+    compute: ComputeSettings,
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Write many texts, each from the first word of a review, and measure them beside such reviews.
+
+    Args:
+        trained_model: The model and its vocabulary.
+        train_token_ids: Column `token_ids`: what texts may have been copied from.
+        test_token_ids: The same of films that no model was trained on.
+        ngram_model: The 5-gram model of the training films.
+        generation: Supplies how many texts, and how the next word is chosen.
+        compute: Where the model computes.
+
+    Returns:
+        One row a text: `prompt`, `text`, `readable_text`, `ended` (see `generate_samples`), `seed`; and the figures of
+        all, `gen/...` (see `ReferenceReviews.measure`). No row and no figure where no texts shall be measured.
+    """
+    from minigpt_pipeline.model.compute import configure_compute
+    from minigpt_pipeline.model.generation import Writer
+    from minigpt_pipeline.model.quality import write_beside
+
+    if generation.quality_texts is None:
+        return pd.DataFrame(columns=list(QUALITY_COLUMNS)), {}
+    configure_compute(compute)
+    reviews = choose_reviews(test_token_ids, generation.quality_texts)
+    reference = ReferenceReviews(reviews, TrainingCopies(train_token_ids), ngram_model)
+    writer = Writer(trained_model.load_model(), trained_model.has_learnt_ends)
+    written = write_beside(reference, writer, trained_model.vocabulary, generation.sampling)
+    figures = {f"gen/{name}": value for name, value in written.figures.items()}
+    return pd.DataFrame(written.rows, columns=list(QUALITY_COLUMNS)), figures
 
 
 def plot_samples(generated_samples: pd.DataFrame) -> Any:
@@ -50,7 +93,7 @@ def plot_samples(generated_samples: pd.DataFrame) -> Any:
     """
     from matplotlib.figure import Figure
 
-    texts = zip(generated_samples["prompt"], generated_samples["text"], strict=True)
+    texts = zip(generated_samples["prompt"], generated_samples["readable_text"], strict=True)
     blocks = [(prompt, textwrap.wrap(text, TEXT_WIDTH)) for prompt, text in texts]
     num_lines = sum(len(lines) + 1 for _, lines in blocks)
     figure = Figure(figsize=(9, 0.6 + 0.22 * num_lines), layout="constrained")

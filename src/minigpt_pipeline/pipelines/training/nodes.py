@@ -34,6 +34,9 @@ WITHOUT_EFFECT = {"max_minutes", "patience", "checkpoint_every_minutes", "checkp
 then: a killed training may go on with others. So may it with other `LIMITS`, unless the learning rate falls to zero at
 the last step that they allow."""
 
+WRITTEN_ON_THE_WAY = {"prompts", "seeds", "sampling"}
+"""Fields of `generation` that decide about the texts of a training."""
+
 
 def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
     train_token_ids: pa.Table,
@@ -84,7 +87,7 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
         vocabulary=vocabulary.words,
         model=model.model_dump(),
         training=describe_training(training),
-        generation=generation.model_dump(),
+        generation=generation.model_dump(include=WRITTEN_ON_THE_WAY),
         compute=compute.model_dump(exclude={"device", "memory_growth"}) | {"device": device.name},
     )
     record = TrainingRecord(training_log)

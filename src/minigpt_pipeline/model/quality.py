@@ -1,0 +1,52 @@
+"""A model's texts and their figures beside people's reviews."""
+
+from typing import Any, NamedTuple
+
+from minigpt_pipeline.model.generation import Writer, continue_texts
+from minigpt_pipeline.parameters import SamplingParameters
+from minigpt_pipeline.text.detokenization import to_readable_text
+from minigpt_pipeline.text.reference_reviews import ReferenceReviews
+from minigpt_pipeline.text.vocabulary import Vocabulary
+
+
+class MeasuredTexts(NamedTuple):
+    """What was written and measured.
+
+    Args:
+        rows: One a text: `prompt`, `text`, `readable_text`, `ended`, `seed`.
+        figures: See `ReferenceReviews.measure`.
+    """
+
+    rows: list[dict[str, Any]]
+    figures: dict[str, float]
+
+
+def write_beside(
+    reference: ReferenceReviews, writer: Writer, vocabulary: Vocabulary, sampling: SamplingParameters
+) -> MeasuredTexts:
+    """Write one text for each review, from its first word, and measure all of them.
+
+    Args:
+        reference: The reviews.
+        writer: Of the model.
+        vocabulary: Its words.
+        sampling: How words are chosen, and how many; n-grams may be repeated, whatever it forbids.
+    """
+    sampling = sampling.model_copy(update={"no_repeat_ngram_size": None})
+    beginnings = reference.beginnings
+    seeds = range(len(beginnings))
+    written = continue_texts(writer, vocabulary, beginnings, sampling, seeds)
+    texts = [[*beginning, *word_ids] for beginning, (word_ids, _) in zip(beginnings, written, strict=True)]
+    figures = reference.measure(texts, [ended for _, ended in written], 1 + sampling.max_new_tokens)
+    words = [vocabulary.decode(text) for text in texts]
+    rows = [
+        {
+            "prompt": text[0],
+            "text": " ".join(text),
+            "readable_text": to_readable_text(text),
+            "ended": ended,
+            "seed": seed,
+        }
+        for text, (_, ended), seed in zip(words, written, seeds, strict=True)
+    ]
+    return MeasuredTexts(rows, figures)

@@ -1,0 +1,150 @@
+"""Reviews of people, and the figures of generated texts beside theirs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from minigpt_pipeline.text.kneser_ney import NgramModel
+from minigpt_pipeline.text.sequences import truncate
+from minigpt_pipeline.text.text_quality import (
+    Texts,
+    measure_texts,
+    pair_with_reviews,
+    repeated_4gram_shares,
+)
+from minigpt_pipeline.text.training_copies import TrainingCopies
+from minigpt_pipeline.text.vocabulary import PADDING_ID, UNKNOWN_ID
+from minigpt_pipeline.text.word_losses import NUM_RESAMPLES, perplexity
+
+RATIOS = ("seq_rep_4", "distinct_2", "kneser_ney_perplexity", "copied_8gram_share")
+"""Figures that are best where they are as people's."""
+
+INTERVAL_SEED = 0
+"""Of the samples of texts and reviews that an interval comes from."""
+
+
+@dataclass(frozen=True)
+class ReferenceReviews:
+    """People's reviews that generated texts begin like, and are measured beside.
+
+    Args:
+        token_ids: Column `token_ids`, list of int32, (num_reviews,): reviews that no model was trained on.
+        training: The reviews that a text may have been copied from.
+        ngram_model: Of the same; says how likely a text is for who counts words alone.
+    """
+
+    token_ids: pa.Table
+    training: TrainingCopies
+    ngram_model: NgramModel
+
+    @property
+    def beginnings(self) -> list[list[int]]:
+        """The first word of each review: the one that the measure does not score."""
+        return [[first] for first in pc.list_element(self.token_ids["token_ids"], 0).to_pylist()]
+
+    def measure(self, texts: Texts, ended: Sequence[bool], max_words: int) -> dict[str, float]:
+        """Measure generated texts, and as many reviews, each cut to the length of a text.
+
+        Args:
+            texts: Token ids of each text, one at least, its first word among them.
+            ended: Whether each ended by itself, and not because it had `max_words`.
+            max_words: Words that each text had room for.
+
+        Returns:
+            Of all texts `mean_length`, `ended_share`, and `unk_rate`, the share of `[UNK]` in all words but the first.
+            `texts`, how many found a review as long as they are; of these the figures of `measure_texts`, and
+            `kneser_ney_perplexity`, of all words but the first. All but `texts` once more as `human_...`: a review has
+            ended if it has fewer than `max_words`, and is cut there if not, or at the length of its text. For
+            `RATIOS` the `..._ratio` of the two, where people's is not zero; `seq_rep_4_ratio`, which few texts and
+            reviews decide, also with its 95 % interval, `..._low` and `..._high`.
+        """
+        reviews = truncate(self.token_ids, max_words - 1)  # (num_reviews, max_words)
+        review_ended = pc.less(pc.list_value_length(self.token_ids["token_ids"]), max_words).to_pylist()
+        paired, paired_reviews = pair_with_reviews(texts, self.token_ids)
+        own = describe_ends(_to_matrix(texts), ended) | self._measure(paired)
+        human = describe_ends(reviews, review_ended) | self._measure(paired_reviews)
+        ratios = {
+            f"{name}_ratio": own[name] / human[name] for name in RATIOS if name in own and human.get(name)
+        }
+        return {
+            "texts": float(len(paired)),
+            **own,
+            **{f"human_{name}": value for name, value in human.items()},
+            **ratios,
+            **_seq_rep_4_interval(paired, paired_reviews),
+        }
+
+    def _measure(self, texts: Texts) -> dict[str, float]:
+        if not texts:
+            return {}
+        figures = measure_texts(texts, self.training)
+        del figures["mean_length"]  # of these texts it is people's by construction
+        sequences = _to_matrix(texts)
+        if sequences.shape[1] > 1:
+            figures["kneser_ney_perplexity"] = perplexity(self.ngram_model.mean_loss(sequences))
+        return figures
+
+
+def describe_ends(sequences: np.ndarray, ended: Sequence[bool]) -> dict[str, float]:
+    """Return the figures that need no other texts of equal length.
+
+    Args:
+        sequences: int32, (num_texts, num_words), padded on the right with 0.
+        ended: Whether each ended by itself.
+    """
+    later_words = sequences[:, 1:]
+    num_unknown, num_words = (later_words == UNKNOWN_ID).sum(), (later_words != PADDING_ID).sum()
+    return {
+        "mean_length": float((sequences != PADDING_ID).sum(axis=1).mean()),
+        "ended_share": float(np.mean(ended)),
+        "unk_rate": float(num_unknown / num_words) if num_words else 0.0,
+    }
+
+
+def _seq_rep_4_interval(texts: Texts, reviews: Texts) -> dict[str, float]:
+    """Resample texts and reviews; nothing where the interval would have no end, or there is no 4-gram."""
+    shares = [repeated_4gram_shares(them) for them in (texts, reviews) if them]
+    if not shares or not all(map(len, shares)):
+        return {}
+    rng = np.random.default_rng(INTERVAL_SEED)
+    own, human = (
+        rng.choice(values, (NUM_RESAMPLES, len(values))).mean(axis=1) for values in shares
+    )  # (NUM_RESAMPLES,) each
+    if not human.all():
+        return {}
+    low, high = np.quantile(own / human, [0.025, 0.975])
+    return {"seq_rep_4_ratio_low": float(low), "seq_rep_4_ratio_high": float(high)}
+
+
+def _to_matrix(texts: Texts) -> np.ndarray:
+    """Return the texts as int32, (num_texts, words of the longest), padded on the right with 0."""
+    lists = pa.array([np.asarray(text, dtype=np.int32) for text in texts], pa.list_(pa.int32()))
+    return truncate(pa.table({"token_ids": lists}), max(map(len, texts)) - 1)
+
+
+def choose_reviews(token_ids: pa.Table, count: int) -> pa.Table:
+    """Take reviews from all over a table, which is sorted by what people thought of the film.
+
+    Args:
+        token_ids: Column `token_ids`, list of int32, (num_reviews,).
+        count: How many to take; all where there are fewer.
+
+    Returns:
+        Rows of the table in their order: of those that begin with a word of the vocabulary, as far apart as can be.
+
+    Raises:
+        ValueError: If no review begins with a word of the vocabulary.
+    """
+    has_words = pc.greater(pc.list_value_length(token_ids["token_ids"]), 0)
+    with_words = token_ids.filter(has_words)
+    known = with_words.filter(pc.not_equal(pc.list_element(with_words["token_ids"], 0), UNKNOWN_ID))
+    if not len(known):
+        raise ValueError(
+            f"None of {len(token_ids)} held-out reviews begins with a word of the vocabulary: expected one at least "
+            "for generated texts to begin like"
+        )
+    chosen = np.arange(min(count, len(known))) * len(known) // min(count, len(known))
+    return known.take(pa.array(chosen))

@@ -1,0 +1,54 @@
+from collections.abc import Callable
+
+import pyarrow as pa
+import pytest
+
+from minigpt_pipeline.model.generation import Writer
+from minigpt_pipeline.model.mini_gpt import MiniGPT
+from minigpt_pipeline.model.quality import write_beside
+from minigpt_pipeline.parameters import SamplingParameters
+from minigpt_pipeline.text.kneser_ney import train_ngram_model
+from minigpt_pipeline.text.reference_reviews import ReferenceReviews
+from minigpt_pipeline.text.training_copies import TrainingCopies
+from minigpt_pipeline.text.vocabulary import Vocabulary
+
+REVIEWS = pa.table({"token_ids": pa.array([[2 + row] * 12 for row in range(9)], pa.list_(pa.int32()))})
+SAMPLING = SamplingParameters(
+    temperature=1.0, top_k=None, top_p=None, no_repeat_ngram_size=1, max_new_tokens=9, stop_token=None
+)
+
+
+@pytest.fixture
+def reference() -> ReferenceReviews:
+    return ReferenceReviews(REVIEWS, TrainingCopies(REVIEWS), train_ngram_model(REVIEWS, 28))
+
+
+def test_write_beside_begins_each_text_as_a_review_begins(
+    model: MiniGPT, letters: Vocabulary, reference: ReferenceReviews
+) -> None:
+    written = write_beside(reference, Writer(model), letters, SAMPLING)
+
+    assert [(row["prompt"], row["seed"]) for row in written.rows] == list(
+        zip("abcdefghi", range(9), strict=True)
+    )
+    for row in written.rows:
+        assert row["text"].split()[0] == row["prompt"]
+        assert len(row["text"].split()) == 10
+        assert row["readable_text"].lower() == row["text"]
+    assert written.figures["texts"] == 9
+    assert (written.figures["mean_length"], written.figures["unk_rate"]) == (10, 0)
+    assert written.figures["human_seq_rep_4"] == pytest.approx(6 / 7)
+
+
+def test_write_beside_blocks_no_repetition(
+    make_model: Callable[..., MiniGPT], reference: ReferenceReviews
+) -> None:
+    """Of two letters, ten words repeat some: the sampling would forbid it."""
+    letters = Vocabulary(("", "[UNK]", *"abcdefghi"))
+    model = make_model(vocabulary_size=11)
+    model.output_layer.bias.assign([0.0, 0.0, 50.0, 50.0, *[0.0] * 7])
+
+    written = write_beside(reference, Writer(model), letters, SAMPLING)
+
+    assert {word for row in written.rows for word in row["text"].split()[1:]} == {"a", "b"}
+    assert not any(row["ended"] for row in written.rows)
