@@ -23,7 +23,7 @@ def generate_samples(
     """Write one text for each prompt and seed, the same in every run, so that runs can be compared.
 
     Args:
-        trained_model: The model and its vocabulary.
+        trained_model: The model and its tokenizer.
         generation: Prompts, seeds, and how the next word is chosen.
         compute: Where the model computes.
 
@@ -56,7 +56,7 @@ def measure_quality(
     """Write many texts, each from the first word of a review, and measure them beside such reviews.
 
     Args:
-        trained_model: The model and its vocabulary.
+        trained_model: The model and its tokenizer.
         train_token_ids: Column `token_ids`: what texts may have been copied from.
         test_token_ids: The same of films that no model was trained on.
         ngram_model: The 5-gram model of the training films.
@@ -77,7 +77,7 @@ def measure_quality(
     reviews = choose_reviews(test_token_ids, generation.quality_texts)
     reference = ReferenceReviews(reviews, TrainingCopies(train_token_ids), ngram_model)
     writer = Writer(trained_model.load_model(), trained_model.has_learnt_ends)
-    written = write_beside(reference, writer, trained_model.vocabulary, generation.sampling)
+    written = write_beside(reference, writer, trained_model.tokenizer, generation.sampling)
     figures = {f"gen/{name}": value for name, value in written.figures.items()}
     return pd.DataFrame(written.rows, columns=list(QUALITY_COLUMNS)), figures
 
