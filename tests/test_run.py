@@ -77,7 +77,7 @@ def test_a_run_leaves_every_dataset_with_its_lineage(whole: Path) -> None:
     assert {
         "02_intermediate/raw_reviews.parquet",
         "03_primary/reviews.parquet",
-        "04_feature/vocabulary.json",
+        "04_feature/tokenizer.json",
         "05_model_input/train_token_ids.parquet",
         "06_models/trained_model.keras",
         "06_models/trained_model.keras.lineage.json",
@@ -98,7 +98,7 @@ def test_a_run_is_one_mlflow_run_with_all_that_people_compare(whole: Path) -> No
     assert {"cycle", "environment", "git_commit", "data_digest", "device"} <= run.data.tags.keys()
     assert {
         "train/loss", "train/tokens_per_second", "train/learning_rate", "val/loss", "val/perplexity", "val/unk_rate",
-        "test/loss", "test/perplexity", "test/unk_rate", "test/source_loss",
+        "test/loss", "test/perplexity", "test/unk_rate", "test/source_loss", "test/bits_per_character",
     } <= run.data.metrics.keys()  # fmt: skip
     assert {
         "samples/generated.json",

@@ -14,6 +14,7 @@ from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import GenerationParameters, SamplingParameters
 from minigpt_pipeline.text.standardization import to_words
 from minigpt_pipeline.text.vocabulary import PADDING_ID, UNKNOWN_ID, Vocabulary
+from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 from tests.model.conftest import OPTIONS
 from tests.model.drawing import draw_by_definition, make_drawable
 
@@ -411,11 +412,11 @@ def writer(model: MiniGPT) -> Writer:
 
 
 @pytest.fixture
-def trained_model(model: MiniGPT, letters: Vocabulary) -> TrainedModel:
+def trained_model(model: MiniGPT, letters: WordTokenizer) -> TrainedModel:
     return TrainedModel.from_model(model, letters, {"epochs": 3})
 
 
-def test_generate_texts_begin_with_the_prompt_as_it_was_given(writer: Writer, letters: Vocabulary) -> None:
+def test_generate_texts_begin_with_the_prompt_as_it_was_given(writer: Writer, letters: WordTokenizer) -> None:
     prompts = ["A b", "never-seen c"]
 
     texts = generate_texts(writer, letters, prompts, sampling(max_new_tokens=4), seeds=[0, 1])
@@ -429,17 +430,18 @@ def test_generate_texts_begin_with_the_prompt_as_it_was_given(writer: Writer, le
 
 
 def test_generate_texts_reads_words_that_it_does_not_know_as_unknown(
-    writer: Writer, model: MiniGPT, letters: Vocabulary
+    writer: Writer, model: MiniGPT, letters: WordTokenizer
 ) -> None:
     ((text, _, readable_text),) = generate_texts(
         writer, letters, ["Zebra a"], sampling(temperature=0.0), seeds=[0]
     )
 
     assert readable_text.startswith("Zebra a ")
-    assert text.split()[2:] == letters.decode(write_uncached(model)([1, 2], sampling(temperature=0.0)))
+    written = write_uncached(model)([1, 2], sampling(temperature=0.0))
+    assert text.split()[2:] == letters.decode(written).split()
 
 
-def test_generate_texts_refuses_a_prompt_without_a_word(writer: Writer, letters: Vocabulary) -> None:
+def test_generate_texts_refuses_a_prompt_without_a_word(writer: Writer, letters: WordTokenizer) -> None:
     with pytest.raises(ValueError, match="'<br />' has no word"):
         generate_texts(writer, letters, ["a", "<br />"], sampling(), seeds=[0, 0])
 
@@ -447,11 +449,11 @@ def test_generate_texts_refuses_a_prompt_without_a_word(writer: Writer, letters:
 def test_generate_texts_says_what_has_ended_by_itself(
     make_ending: Callable[[float], MiniGPT],
 ) -> None:
-    vocabulary = Vocabulary(("", "[UNK]", "a", "b", "c"))
+    tokenizer = WordTokenizer(Vocabulary(("", "[UNK]", "a", "b", "c")))
     writer = Writer(make_ending(0.3), has_learnt_ends=True)
     how = sampling(max_new_tokens=4, stop_token="b", stop_at_end_of_review=True)
 
-    texts = generate_texts(writer, vocabulary, ["c"] * 200, how, seeds=range(200))
+    texts = generate_texts(writer, tokenizer, ["c"] * 200, how, seeds=range(200))
 
     for text, ended, _ in texts:
         words = text.split()[1:]
@@ -460,8 +462,8 @@ def test_generate_texts_says_what_has_ended_by_itself(
     assert {(len(text.split()), ended) for text, ended, _ in texts} >= {(5, True), (5, False), (3, True)}
 
 
-def test_generate_texts_refuses_a_stop_token_that_is_no_word(writer: Writer, letters: Vocabulary) -> None:
-    with pytest.raises(ValueError, match="stop_token='fin' is not one of the 28 words"):
+def test_generate_texts_refuses_a_stop_token_that_is_no_word(writer: Writer, letters: WordTokenizer) -> None:
+    with pytest.raises(ValueError, match="stop_token='fin' is no word that is one of the 28 tokens"):
         generate_texts(writer, letters, ["a"], sampling(stop_token="fin"), seeds=[0])
 
 
@@ -493,7 +495,7 @@ def test_write_samples_has_a_row_for_each_prompt_and_seed(trained_model: Trained
 
 
 def test_make_sample_rows_writes_the_same_again(
-    make_model: Callable[..., MiniGPT], letters: Vocabulary
+    make_model: Callable[..., MiniGPT], letters: WordTokenizer
 ) -> None:
     generation = GenerationParameters(prompts=["a b"], seeds=[8, 9], sampling=sampling())
 

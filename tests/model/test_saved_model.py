@@ -18,12 +18,12 @@ from minigpt_pipeline.model.saved_model import (
     load_trained_model,
     save_trained_model,
 )
-from minigpt_pipeline.text.vocabulary import Vocabulary
+from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 from tests.model.conftest import OPTIONS
 
 
 @pytest.fixture
-def trained_model(model: MiniGPT, letters: Vocabulary) -> TrainedModel:
+def trained_model(model: MiniGPT, letters: WordTokenizer) -> TrainedModel:
     return TrainedModel.from_model(
         model, letters, {"epochs": 3, "best_validation_loss": 0.1, "ended_by": "epochs"}
     )
@@ -56,7 +56,7 @@ def test_save_and_load_give_bit_equal_logits(saved: Path, model: MiniGPT, alphab
 
 
 def test_save_and_load_keep_what_a_model_has_been_asked_for(
-    make_model: Callable[..., MiniGPT], letters: Vocabulary, alphabets: np.ndarray, tmp_path: Path
+    make_model: Callable[..., MiniGPT], letters: WordTokenizer, alphabets: np.ndarray, tmp_path: Path
 ) -> None:
     model = make_model(**OPTIONS)
     save_trained_model(tmp_path / "model.keras", TrainedModel.from_model(model, letters, {}))
@@ -88,7 +88,7 @@ def test_save_writes_equal_bytes_for_equal_weights(
     saved: Path, trained_model: TrainedModel, tmp_path: Path
 ) -> None:
     loaded = load_trained_model(saved)
-    again = TrainedModel.from_model(loaded.load_model(), loaded.vocabulary, loaded.metadata)
+    again = TrainedModel.from_model(loaded.load_model(), loaded.tokenizer, loaded.metadata)
 
     save_trained_model(tmp_path / "again.keras", again)
 
@@ -150,7 +150,7 @@ def test_load_refuses_flipped_bits(saved: Path) -> None:
 def test_load_refuses_a_foreign_keras_file(model: MiniGPT, tmp_path: Path) -> None:
     model.save(tmp_path / "foreign.keras")
 
-    with pytest.raises(ValueError, match=r"foreign.keras lacks \['minigpt.json', 'vocabulary.json'\]"):
+    with pytest.raises(ValueError, match=r"foreign.keras lacks \['minigpt.json', 'tokenizer.json'\]"):
         load_trained_model(tmp_path / "foreign.keras")
 
 
@@ -168,7 +168,7 @@ def test_load_refuses_a_newer_format(saved: Path) -> None:
 
 def test_save_leaves_the_old_file_where_it_fails(saved: Path, trained_model: TrainedModel) -> None:
     old = saved.read_bytes()
-    broken = TrainedModel(trained_model.keras_members, trained_model.vocabulary, {"seed": {1, 2}})  # type: ignore[dict-item]
+    broken = TrainedModel(trained_model.keras_members, trained_model.tokenizer, {"seed": {1, 2}})  # type: ignore[dict-item]
 
     with pytest.raises(TypeError, match="not JSON serializable"):
         save_trained_model(saved, broken)

@@ -57,7 +57,7 @@ class Evaluator:
         )
 
     def _blocks(self, windows: EvaluationWindows) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield states, (BLOCK_ROWS, embed_dim), and labels, (BLOCK_ROWS,), of scored tokens; zeros fill the last up."""
+        """Yield states, (BLOCK_ROWS, embed_dim), and labels, (BLOCK_ROWS,), of scored tokens; zeros fill the last."""
         states, labels = np.zeros((0, 0), np.float32), np.zeros(0, np.int32)
         for batch_inputs, batch_labels in zip(
             make_batches(windows.inputs, self._batch_size),

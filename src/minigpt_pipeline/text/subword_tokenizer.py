@@ -1,7 +1,7 @@
 """Tokens are frequent sequences of bytes inside a word: every text has tokens, and gives its bytes back.
 
-Byte pair encoding (Sennrich et al., 2016) of the bytes of UTF-8 (Radford et al., 2019), from the library `tokenizers`. A
-space stands before each word, the first one too, and belongs to it: so a word is encoded the same wherever it stands,
+Byte pair encoding (Sennrich et al., 2016) of the bytes of UTF-8 (Radford et al., 2019), from the library `tokenizers`.
+A space stands before each word, the first one too, and belongs to it: so a word is encoded the same wherever it stands,
 and each distinct word need be encoded only once.
 
 The library knows bytes by symbols: printable characters stand for themselves, the others for those from U+0100 on.
@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from minigpt_pipeline.text.tokenizer import Tokenizer
-from minigpt_pipeline.text.vocabulary import PADDING_ID
 
 if TYPE_CHECKING:
     from tokenizers.models import BPE
@@ -104,7 +103,9 @@ class SubwordTokenizer(Tokenizer):
         numbers = column.indices.to_numpy()  # (num_words,), of distinct words
         lengths = distinct_lengths[numbers]  # (num_words,)
         ends = np.concatenate([[0], np.cumsum(lengths)])  # (num_words + 1,)
-        places = np.arange(ends[-1]) + np.repeat(distinct_starts[numbers] - ends[:-1], lengths)  # (num_tokens,)
+        places = np.arange(ends[-1]) + np.repeat(
+            distinct_starts[numbers] - ends[:-1], lengths
+        )  # (num_tokens,)
         num_words = pc.list_value_length(words).to_numpy(zero_copy_only=False)  # (num_texts,)
         offsets = ends[np.concatenate([[0], np.cumsum(num_words)])].astype(np.int32)  # (num_texts + 1,)
         return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat[places]))
@@ -174,9 +175,8 @@ def _learn_merges(words: Sequence[str], times: Sequence[int], size: int) -> tupl
     def repeat() -> Iterator[str]:
         for word, count in zip(words, times, strict=True):
             symbols = "".join(_SYMBOLS[byte] for byte in f" {word}".encode())
-            while count > 0:
-                yield symbols * min(count, _REPEATED_AT_ONCE)
-                count -= _REPEATED_AT_ONCE
+            for done in range(0, count, _REPEATED_AT_ONCE):
+                yield symbols * min(count - done, _REPEATED_AT_ONCE)
 
     library = Library(BPE())
     library.pre_tokenizer = Split(SPACE, "merged_with_next")

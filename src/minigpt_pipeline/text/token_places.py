@@ -56,7 +56,9 @@ def place_tokens(token_ids: pa.Table, tokenizer: Tokenizer) -> PlacedTokens:
     lists = token_ids["token_ids"].combine_chunks()
     tokens = lists.flatten().to_numpy()  # (num_tokens,)
     lengths = pc.list_value_length(lists).to_numpy()  # (num_reviews,)
-    begun = np.concatenate([[0], np.cumsum(tokenizer.starts_word[tokens])])  # (num_tokens + 1,), words up to a place
+    begun = np.concatenate(
+        [[0], np.cumsum(tokenizer.starts_word[tokens])]
+    )  # (num_tokens + 1,), words up to a place
     starts = np.cumsum(lengths) - lengths  # (num_reviews,)
     return PlacedTokens(
         tokens=tokens,

@@ -31,7 +31,8 @@ class WordTokenizer(Tokenizer):
     @cached_property
     def starts_word(self) -> np.ndarray:
         """All true, but for padding."""
-        return np.arange(len(self)) != PADDING_ID
+        starts_word: np.ndarray = np.arange(len(self)) != PADDING_ID
+        return starts_word
 
     @cached_property
     def num_characters(self) -> np.ndarray:

@@ -49,8 +49,8 @@ def measure_baselines(
         tokenizer: Whose ids they are.
 
     Returns:
-        Perplexities per word: `test/uniform_perplexity` (all tokens alike), `test/unigram_perplexity` (their frequencies alone),
-        `test/kneser_ney_perplexity`.
+        Perplexities per word: `test/uniform_perplexity` (all tokens alike), `test/unigram_perplexity` (their
+        frequencies alone), `test/kneser_ney_perplexity`.
     """
     measured, placed = cut_reviews(test_token_ids, tokenizer, MEASURED_WORDS)
     is_scored = placed.positions > 1
@@ -103,10 +103,11 @@ def evaluate_model(
         compute: Where the model computes.
 
     Returns:
-        Metrics: see `summarize_losses`, `summarize_characters` and `measure_baselines`; `test/kneser_ney_ratio` (the model's perplexity divided
-        by that of the 5-gram model); `test/calibration_error`; where the source is known, also `test/source_loss` (its
-        exact loss on the same words) and `test/excess_loss` (the model's less that). Then the slices of all words
-        (see `tabulate_slices`), and the calibration of the measured ones (see `calibration_table`).
+        Metrics: see `summarize_losses`, `summarize_characters` and `measure_baselines`; `test/tokens_per_word` of the
+        measured words; `test/kneser_ney_ratio` (the model's perplexity divided by that of the 5-gram model);
+        `test/calibration_error`; where the source is known, also `test/source_loss` (its exact loss on the same words)
+        and `test/excess_loss` (the model's less that). Then the slices of all words (see `tabulate_slices`), and the
+        calibration of the tokens of the measured ones (see `calibration_table`).
 
     Raises:
         ValueError: If the corpus was not written by the configured source.

@@ -15,9 +15,7 @@ from minigpt_pipeline.text.vocabulary import add_counts, count_words
 from minigpt_pipeline.text.word_tokenizer import train_word_tokenizer
 
 
-def train_tokenizer(
-    reviews: Iterable[pa.RecordBatch], vectorization: VectorizationParameters
-) -> Tokenizer:
+def train_tokenizer(reviews: Iterable[pa.RecordBatch], vectorization: VectorizationParameters) -> Tokenizer:
     """Choose tokens by the words of the training films.
 
     Args:
