@@ -2,20 +2,22 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 
 from minigpt_pipeline.model.adaptive_softmax import AdaptiveSoftmax
 from minigpt_pipeline.model.generation import Writer, generate_texts, make_sample_rows, write_samples
 from minigpt_pipeline.model.generation_loop import compile_loop
-from minigpt_pipeline.model.mini_gpt import MiniGPT
+from minigpt_pipeline.model.mini_gpt import MiniGPT, create_model
 from minigpt_pipeline.model.sampling import Choice, draw_words
 from minigpt_pipeline.model.saved_model import TrainedModel
-from minigpt_pipeline.parameters import GenerationParameters, SamplingParameters
+from minigpt_pipeline.parameters import GenerationParameters, ModelParameters, SamplingParameters
 from minigpt_pipeline.text.standardization import to_words
+from minigpt_pipeline.text.subword_tokenizer import NUM_BYTES, train_subword_tokenizer
 from minigpt_pipeline.text.vocabulary import PADDING_ID, UNKNOWN_ID, Vocabulary
 from minigpt_pipeline.text.word_tokenizer import WordTokenizer
-from tests.model.conftest import OPTIONS
+from tests.model.conftest import OPTIONS, SIZES
 from tests.model.drawing import draw_by_definition, make_drawable
 
 
@@ -465,6 +467,33 @@ def test_generate_texts_says_what_has_ended_by_itself(
 def test_generate_texts_refuses_a_stop_token_that_is_no_word(writer: Writer, letters: WordTokenizer) -> None:
     with pytest.raises(ValueError, match="stop_token='fin' is no word that is one of the 28 tokens"):
         generate_texts(writer, letters, ["a"], sampling(stop_token="fin"), seeds=[0])
+
+
+@pytest.mark.parametrize(
+    "sizes", [{}, {"output_layer": "adaptive", "num_frequent_words": 100, "rare_word_dim": 4}]
+)
+def test_generate_texts_writes_parts_of_words(sizes: dict[str, Any]) -> None:
+    """Id 1 is a token as any other, and what the tokens spell goes on with the prompt."""
+    counts = pa.table({"word": ["the", "film"], "count": [9, 5]})
+    tokenizer = train_subword_tokenizer(counts, size=1 + NUM_BYTES + 4)
+    model = create_model(ModelParameters(**SIZES | sizes), len(tokenizer), tokenizer.unknown_id)
+    how = sampling(max_new_tokens=40, top_k=None)
+    prompt_ids = tokenizer.encode("The films")
+
+    texts = generate_texts(Writer(model), tokenizer, ["The films"] * 64, how, seeds=range(64))
+
+    written = Writer(model).generate([prompt_ids] * 64, how, None, seeds=range(64))
+    assert [text for text, _, _ in texts] == [tokenizer.write_on("The films", text) for text in written]
+    assert {0, 1} & set(np.ravel(written)) == {1}
+    assert np.max(written) > 100
+
+
+def test_generate_texts_stops_at_a_word_of_one_token(make_ending: Callable[[float], MiniGPT]) -> None:
+    tokenizer = train_subword_tokenizer(pa.table({"word": ["."], "count": [9]}), size=1 + NUM_BYTES + 1)
+
+    with pytest.raises(ValueError, match="stop_token='the' is no word that is one of the 258 tokens"):
+        generate_texts(Writer(make_ending(0.3)), tokenizer, ["a"], sampling(stop_token="the"), seeds=[0])
+    assert tokenizer.find(".") == 1
 
 
 def test_write_samples_has_a_row_for_each_prompt_and_seed(trained_model: TrainedModel) -> None:

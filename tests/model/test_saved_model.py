@@ -9,17 +9,20 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from minigpt_pipeline.model.mini_gpt import MiniGPT
+from minigpt_pipeline.model.mini_gpt import MiniGPT, create_model
 from minigpt_pipeline.model.saved_model import (
     FORMAT_VERSION,
     TrainedModel,
     load_trained_model,
     save_trained_model,
 )
+from minigpt_pipeline.parameters import ModelParameters
+from minigpt_pipeline.text.subword_tokenizer import train_subword_tokenizer
 from minigpt_pipeline.text.word_tokenizer import WordTokenizer
-from tests.model.conftest import OPTIONS
+from tests.model.conftest import OPTIONS, SIZES
 
 
 @pytest.fixture
@@ -164,6 +167,29 @@ def test_load_refuses_a_newer_format(saved: Path) -> None:
         match=f"has format version {FORMAT_VERSION + 1}, this version of the project reads {FORMAT_VERSION}",
     ):
         load_trained_model(saved)
+
+
+def test_load_refuses_a_model_with_a_vocabulary_by_its_format(saved: Path) -> None:
+    """As 0.2.0 saved it."""
+    rewrite(saved, "tokenizer.json", None)
+    rewrite(saved, "vocabulary.json", b'["", "[UNK]", "a"]')
+    rewrite(saved, "minigpt.json", json.dumps({"format_version": 2, "metadata": {}}).encode())
+
+    with pytest.raises(
+        ValueError, match=r"trained_model.keras has format version 2, .*reads 3: .*train again"
+    ):
+        load_trained_model(saved)
+
+
+def test_a_model_of_subwords_is_saved_with_them(tmp_path: Path) -> None:
+    tokenizer = train_subword_tokenizer(pa.table({"word": ["the"], "count": [9]}), size=260)
+    model = create_model(ModelParameters(**SIZES), len(tokenizer), tokenizer.unknown_id)
+    save_trained_model(tmp_path / "model.keras", TrainedModel.from_model(model, tokenizer, {}))
+
+    loaded = load_trained_model(tmp_path / "model.keras")
+
+    assert loaded.tokenizer == tokenizer
+    assert loaded.load_model().unknown_id is None
 
 
 def test_save_leaves_the_old_file_where_it_fails(saved: Path, trained_model: TrainedModel) -> None:

@@ -161,7 +161,7 @@ def generate_texts(
     Args:
         writer: Of the model.
         tokenizer: Of the model.
-        prompts: Texts to continue; words outside the vocabulary are read as `[UNK]`.
+        prompts: Texts to continue; a word tokenizer reads words that it does not know as `[UNK]`.
         sampling: How tokens are chosen, and how many.
         seeds: One for each prompt.
 

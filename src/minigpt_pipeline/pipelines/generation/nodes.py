@@ -1,5 +1,6 @@
 """Texts from a trained model, and pictures of how it came to them."""
 
+import logging
 import textwrap
 from typing import Any
 
@@ -11,6 +12,8 @@ from minigpt_pipeline.parameters import ComputeSettings, GenerationParameters
 from minigpt_pipeline.text.kneser_ney import NgramModel
 from minigpt_pipeline.text.reference_reviews import ReferenceReviews, choose_reviews
 from minigpt_pipeline.text.training_copies import TrainingCopies
+
+logger = logging.getLogger(__name__)
 
 TEXT_WIDTH = 110  # characters of a line in the picture of the samples
 QUALITY_COLUMNS = ("prompt", "text", "readable_text", "ended", "seed")
@@ -65,13 +68,19 @@ def measure_quality(
 
     Returns:
         One row a text: `prompt`, `text`, `readable_text`, `ended` (see `generate_samples`), `seed`; and the figures of
-        all, `gen/...` (see `ReferenceReviews.measure`). No row and no figure where no texts shall be measured.
+        all, `gen/...` (see `ReferenceReviews.measure`). No row and no figure where no texts shall be measured,
+        and where tokens are parts of words: the figures count words.
     """
     from minigpt_pipeline.model.compute import configure_compute
     from minigpt_pipeline.model.generation import Writer
     from minigpt_pipeline.model.quality import write_beside
 
     if generation.quality_texts is None:
+        return pd.DataFrame(columns=list(QUALITY_COLUMNS)), {}
+    if trained_model.tokenizer.kind != "word":
+        logger.warning(
+            "No text is measured: the figures of quality count words, the model's tokens are parts of them"
+        )
         return pd.DataFrame(columns=list(QUALITY_COLUMNS)), {}
     configure_compute(compute)
     reviews = choose_reviews(test_token_ids, generation.quality_texts)
