@@ -138,8 +138,8 @@ def plot_loss(training_history: pd.DataFrame) -> Any:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     for name, label, colour in (
-        ("train/loss", "training", MODEL_COLOUR),
-        ("val/loss", "validation films", VALIDATION_COLOUR),
+        ("train/loss", "training, per token", MODEL_COLOUR),
+        ("val/loss", "validation films, per word", VALIDATION_COLOUR),
     ):
         curve = training_history[training_history["name"] == name]
         is_validation = name == "val/loss"
@@ -152,7 +152,7 @@ def plot_loss(training_history: pd.DataFrame) -> Any:
             markersize=3,
         )
     axes.set_xlabel("optimizer step")
-    axes.set_ylabel("loss (nats per word)")
+    axes.set_ylabel("loss (nats)")
     axes.set_title("Learning curve", loc="left", fontweight="bold")
     axes.grid(color=NEUTRAL_COLOUR, alpha=0.2)
     axes.spines[["top", "right"]].set_visible(False)
