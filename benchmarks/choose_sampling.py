@@ -132,7 +132,7 @@ def measure(
     configure_compute(catalog.load("compute"))
     writer = Writer(trained_model.load_model(), trained_model.has_learnt_ends)
     for name, sampling in settings.items():
-        written = write_beside(reference, writer, trained_model.vocabulary, sampling)
+        written = write_beside(reference, writer, trained_model.tokenizer, sampling)
         yield {"settings": name, **written.figures}
 
 

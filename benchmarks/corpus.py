@@ -20,7 +20,7 @@ ZIPF_OFFSET, ZIPF_EXPONENT = 2.7, 1.2
 """So that, as in real reviews, 88 % of all words are among the 2,000 most frequent and 92 % among the first 4,000."""
 
 TRAIN_FILE = "05_model_input/train_token_ids.parquet"
-VOCABULARY_FILE = "04_feature/vocabulary.json"
+TOKENIZER_FILE = "04_feature/tokenizer.json"
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,19 @@ def make_corpus(options: Options, num_sequences: int, sequence_length: int) -> C
         sequences = draw_sequences(num_sequences, sequence_length, example_sizes.VOCABULARY_SIZE)
         return _save(sequences, example_sizes.VOCABULARY_SIZE, "synthetic words", options.folder)
 
-    from minigpt_pipeline.datasets import ArrowTableDataset, VocabularyDataset
+    from minigpt_pipeline.datasets import ArrowTableDataset, TokenizerDataset
     from minigpt_pipeline.text.sequences import truncate
 
     table = ArrowTableDataset(filepath=str(data / TRAIN_FILE)).load()
     rows = np.random.default_rng(SEED).permutation(len(table))[:num_sequences]
-    vocabulary = VocabularyDataset(filepath=str(data / VOCABULARY_FILE)).load()
+    tokenizer = TokenizerDataset(filepath=str(data / TOKENIZER_FILE)).load()
     sequences = truncate(table.take(rows), sequence_length)
-    return _save(sequences, len(vocabulary), "real reviews", options.folder)
+    return _save(sequences, len(tokenizer), "real reviews", options.folder)
 
 
 def find_data(options: Options) -> Path | None:
     """Return a data folder with the token ids of the real reviews, made from their archive where need be."""
-    if (options.data / TRAIN_FILE).is_file() and (options.data / VOCABULARY_FILE).is_file():
+    if (options.data / TRAIN_FILE).is_file() and (options.data / TOKENIZER_FILE).is_file():
         return options.data
     if not os.environ.get("MINIGPT_IMDB_ARCHIVE"):
         return None

@@ -103,7 +103,7 @@ def write_page(environment: str, num_texts: int, project: Path = PROJECT) -> str
     sections = []
     for name in generation.presets:
         sampling = generation.preset(name)
-        texts = generate_texts(writer, trained_model.vocabulary, prompts, sampling, seeds)
+        texts = generate_texts(writer, trained_model.tokenizer, prompts, sampling, seeds)
         sections.append(
             make_section(name, sampling.model_dump(), [(text.readable_text, text.ended) for text in texts])
         )

@@ -16,6 +16,7 @@ MODEL = {
     "num_blocks": 1,
     "dropout": 0.1,
 }
+SPLIT = {"train": 0.9, "validation": 0.05, "test": 0.05}
 SAMPLING = {"temperature": 1.0, "top_k": 10, "top_p": None, "max_new_tokens": 5, "stop_token": None}
 
 
@@ -40,6 +41,16 @@ SAMPLING = {"temperature": 1.0, "top_k": 10, "top_p": None, "max_new_tokens": 5,
         ("ModelParameters", MODEL | {"normalization": "none"}, "normalization\n.*'post' or 'pre'"),
         ("ModelParameters", MODEL | {"dropout": 1.0}, "dropout\n.*less than 1"),
         ("ModelParameters", MODEL | {"heads": 3}, "heads\n.*not permitted"),
+        (
+            "VectorizationParameters",
+            {"tokenizer": "subword", "vocabulary_size": 256, "min_words": 9, "split": SPLIT},
+            "vocabulary_size=256 has no room .*tokenizer=subword begins with: expected at least 257",
+        ),
+        (
+            "VectorizationParameters",
+            {"tokenizer": "letters", "vocabulary_size": 256, "min_words": 9, "split": SPLIT},
+            "tokenizer\n.*'word' or 'subword'",
+        ),
         ("SplitParameters", {"train": 0.9, "validation": 0.2, "test": 0.1}, "sum to 1.2, not to 1"),
         (
             "GenerationParameters",

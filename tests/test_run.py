@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -77,7 +78,7 @@ def test_a_run_leaves_every_dataset_with_its_lineage(whole: Path) -> None:
     assert {
         "02_intermediate/raw_reviews.parquet",
         "03_primary/reviews.parquet",
-        "04_feature/vocabulary.json",
+        "04_feature/tokenizer.json",
         "05_model_input/train_token_ids.parquet",
         "06_models/trained_model.keras",
         "06_models/trained_model.keras.lineage.json",
@@ -98,7 +99,7 @@ def test_a_run_is_one_mlflow_run_with_all_that_people_compare(whole: Path) -> No
     assert {"cycle", "environment", "git_commit", "data_digest", "device"} <= run.data.tags.keys()
     assert {
         "train/loss", "train/tokens_per_second", "train/learning_rate", "val/loss", "val/perplexity", "val/unk_rate",
-        "test/loss", "test/perplexity", "test/unk_rate", "test/source_loss",
+        "test/loss", "test/perplexity", "test/unk_rate", "test/source_loss", "test/bits_per_character",
     } <= run.data.metrics.keys()  # fmt: skip
     assert {
         "samples/generated.json",
@@ -329,6 +330,38 @@ def test_evaluation_says_when_the_store_does_not_know_the_model(
 
     with pytest.raises(TrackingStoreError, match="set MLFLOW_TRACKING_URI to the store it was trained with"):
         kedro_run(whole, ["evaluation"])
+
+
+def test_a_run_with_subwords_trains_measures_writes_and_logs(whole: Path, make_project: MakeProject) -> None:
+    """With the output layer that expects frequent tokens first; the word model beside it has read the same reviews."""
+    project = make_project("subwords")
+    shutil.copytree(whole / "data/test/03_primary", project / "data/test/03_primary")
+    parameters = {
+        "vectorization": {"tokenizer": "subword", "vocabulary_size": 400},
+        "model": {"output_layer": "adaptive", "num_frequent_words": 100, "rare_word_dim": 8},
+    }
+
+    kedro_run(project, ["vectorization", "training", "evaluation", "generation"], parameters)
+
+    (run,) = find_model_runs(project)
+    metrics = run.data.metrics
+    (word_run,) = find_model_runs(whole)
+    same = {"test/words", "test/characters", "test/source_loss", "test/unk_rate"}
+    assert {name: metrics[name] for name in same} == {name: word_run.data.metrics[name] for name in same}
+    assert metrics["test/tokens_per_word"] > 2
+    low, high = (metrics[f"test/bits_per_character_{name}"] for name in ("low", "high"))
+    assert low < metrics["test/bits_per_character"] < high
+    assert metrics["test/perplexity"] > metrics["test/kneser_ney_perplexity"]
+    samples = pd.read_parquet(project / "data/test/07_model_output/generated_samples.parquet")
+    assert not samples["text"].str.contains("[UNK]", regex=False).any()
+
+    find_model_runs(project)  # its store is the one that MLflow reads
+    model = mlflow.pyfunc.load_model(f"models:/{run.outputs.model_outputs[0].model_id}")
+    answer = model.predict(
+        pd.DataFrame({"prompt": ["The best scene"] * 3}), params={"max_new_tokens": 9, "seed": 1}
+    )
+    assert answer["text"].str.startswith("The best scene").all()
+    assert (answer["text"].str.len() > len("The best scene")).all()
 
 
 def test_no_film_is_in_two_parts(whole: Path) -> None:

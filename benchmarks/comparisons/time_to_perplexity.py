@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import project
-from benchmarks.corpus import TRAIN_FILE, VOCABULARY_FILE, find_data
+from benchmarks.corpus import TOKENIZER_FILE, TRAIN_FILE, find_data
 from benchmarks.harness import BenchmarkError, Variant, measure
 from benchmarks.machine import describe_machine, describe_versions, fingerprint
 from benchmarks.options import Options
@@ -135,8 +135,7 @@ class ProjectTraining(Worker):
         for name in ("train", "validation"):
             table = load_table(Path(data) / f"05_model_input/{name}_token_ids.parquet", num_reviews)
             self.catalog[f"{name}_token_ids"] = MemoryDataset(table, copy_mode="assign")
-        vocabulary = load_vocabulary(Path(data))
-        self.catalog["vocabulary"] = MemoryDataset(vocabulary, copy_mode="assign")
+        self.catalog["tokenizer"] = MemoryDataset(load_tokenizer(Path(data)), copy_mode="assign")
         self.catalog["training_log"] = MemoryDataset(self.log, copy_mode="assign")
         self.info = {"parameters": self.catalog.load("params:training").model_dump()}
 
@@ -274,16 +273,16 @@ def load_sequences(file: Path, num_reviews: int | None) -> np.ndarray:
     return truncate(load_table(file, num_reviews), example_sizes.SEQUENCE_LENGTH)
 
 
-def load_vocabulary(data: Path) -> Any:
-    """Return the vocabulary of a data folder."""
-    from minigpt_pipeline.datasets import VocabularyDataset
+def load_tokenizer(data: Path) -> Any:
+    """Return the tokenizer of a data folder."""
+    from minigpt_pipeline.datasets import TokenizerDataset
 
-    return VocabularyDataset(filepath=str(data / VOCABULARY_FILE)).load()
+    return TokenizerDataset(filepath=str(data / TOKENIZER_FILE)).load()
 
 
 def count_words(data: Path) -> int:
     """Return the size of the vocabulary of a data folder."""
-    return len(load_vocabulary(data))
+    return len(load_tokenizer(data))
 
 
 def fit_epoch(model: Any, sequences: np.ndarray) -> float:

@@ -79,14 +79,30 @@ class SplitParameters(Parameters):
         return self
 
 
+SMALLEST_SUBWORD_VOCABULARY = 257
+"""Padding and 256 bytes."""
+
+
 class VectorizationParameters(Parameters):
     """How reviews become token ids."""
 
+    tokenizer: Literal["word", "subword"] = "word"
+    """Each frequent word is a token and every other one `[UNK]`, or tokens are parts of words and spell every word."""
     vocabulary_size: Annotated[int, Field(ge=3)]
-    """Entries of the vocabulary, padding and `[UNK]` among them (`max_tokens` of `TextVectorization`)."""
+    """Tokens at most, padding and `[UNK]` among them (`max_tokens` of `TextVectorization`)."""
     min_words: Annotated[int, Field(ge=2)]
     """Words that the training films must have between them; with fewer, vectorization stops."""
     split: SplitParameters
+
+    @model_validator(mode="after")
+    def _bytes_have_room(self) -> Self:
+        if self.tokenizer == "subword" and self.vocabulary_size < SMALLEST_SUBWORD_VOCABULARY:
+            raise ValueError(
+                f"vocabulary_size={self.vocabulary_size} has no room for padding and the 256 bytes that "
+                f"tokenizer=subword begins with: expected at least {SMALLEST_SUBWORD_VOCABULARY}, "
+                "see conf/base/parameters_vectorization.yml"
+            )
+        return self
 
 
 class ModelParameters(Parameters):

@@ -19,16 +19,17 @@ from benchmarks.comparisons import (
     time_to_perplexity,
     training,
 )
-from benchmarks.corpus import VOCABULARY_FILE, draw_sequences, find_data
+from benchmarks.corpus import TOKENIZER_FILE, draw_sequences, find_data
 from benchmarks.harness import PROJECT
 from benchmarks.options import Options
 from benchmarks.reference import mini_gpt
 from benchmarks.worker import MissingError
-from minigpt_pipeline.datasets import ArrowTableDataset, VocabularyDataset
+from minigpt_pipeline.datasets import ArrowTableDataset, TokenizerDataset
 from minigpt_pipeline.datasets.reviews_archive_dataset import stream_members
 from minigpt_pipeline.model.training_log import TrainingLog
 from minigpt_pipeline.text.imdb import parse_reviews
 from minigpt_pipeline.text.vocabulary import Vocabulary
+from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 
 TINY = {
     "model": {"sequence_length": 8, "embed_dim": 8, "head_dim": 4, "feed_forward_dim": 8},
@@ -214,8 +215,8 @@ def save_reviews(folder: Path) -> Path:
     """Save what vectorization leaves: a vocabulary of 28 words, and reviews of ten."""
     (folder / "04_feature").mkdir(parents=True)
     (folder / "05_model_input").mkdir()
-    vocabulary = Vocabulary(("", "[UNK]", *string.ascii_lowercase))
-    VocabularyDataset(filepath=str(folder / VOCABULARY_FILE)).save(vocabulary)
+    tokenizer = WordTokenizer(Vocabulary(("", "[UNK]", *string.ascii_lowercase)))
+    TokenizerDataset(filepath=str(folder / TOKENIZER_FILE)).save(tokenizer)
     rng = np.random.default_rng(1)
     for part in ("train", "validation"):
         token_ids = list(rng.integers(2, 28, size=(40, 10), dtype=np.int32))

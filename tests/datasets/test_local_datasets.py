@@ -15,9 +15,10 @@ from minigpt_pipeline.datasets import (
     PageDataset,
     PagesDataset,
     TableDataset,
-    VocabularyDataset,
+    TokenizerDataset,
 )
 from minigpt_pipeline.text.vocabulary import Vocabulary
+from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 
 TOKEN_IDS = pa.table({"token_ids": pa.array([[2, 3], []], pa.list_(pa.int32()))})
 CASES = [
@@ -25,7 +26,7 @@ CASES = [
     (JsonDataset, {"test/loss": 4.5, "note": "«é»"}),
     (PageDataset, "<p>«é»</p>\r\n"),
     (PagesDataset, {"index.html": b"<p>", "static/style.css": b"p {}"}),
-    (VocabularyDataset, Vocabulary(("", "[UNK]", "film"))),
+    (TokenizerDataset, WordTokenizer(Vocabulary(("", "[UNK]", "film")))),
 ]
 
 
@@ -107,7 +108,7 @@ def test_load_refuses_another_format_version(tmp_path: Path, foreign: str) -> No
     path.write_text(foreign)
 
     with pytest.raises(
-        DatasetError, match=r"has format version (99|None), this version of the project reads 2"
+        DatasetError, match=r"has format version (99|None), this version of the project reads 3"
     ):
         JsonDataset(filepath=str(path)).load()
 

@@ -11,6 +11,7 @@ import pytest
 from minigpt_pipeline.model.mini_gpt import MiniGPT, create_model
 from minigpt_pipeline.parameters import ModelParameters, TrainingParameters
 from minigpt_pipeline.text.vocabulary import Vocabulary
+from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 
 SIZES = {
     "sequence_length": 8,
@@ -40,9 +41,9 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="session")
-def letters() -> Vocabulary:
+def letters() -> WordTokenizer:
     """26 words: a is 2, z is 27."""
-    return Vocabulary(("", "[UNK]", *string.ascii_lowercase))
+    return WordTokenizer(Vocabulary(("", "[UNK]", *string.ascii_lowercase)))
 
 
 @pytest.fixture

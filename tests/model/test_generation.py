@@ -2,19 +2,22 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 
 from minigpt_pipeline.model.adaptive_softmax import AdaptiveSoftmax
 from minigpt_pipeline.model.generation import Writer, generate_texts, make_sample_rows, write_samples
 from minigpt_pipeline.model.generation_loop import compile_loop
-from minigpt_pipeline.model.mini_gpt import MiniGPT
+from minigpt_pipeline.model.mini_gpt import MiniGPT, create_model
 from minigpt_pipeline.model.sampling import Choice, draw_words
 from minigpt_pipeline.model.saved_model import TrainedModel
-from minigpt_pipeline.parameters import GenerationParameters, SamplingParameters
+from minigpt_pipeline.parameters import GenerationParameters, ModelParameters, SamplingParameters
 from minigpt_pipeline.text.standardization import to_words
+from minigpt_pipeline.text.subword_tokenizer import NUM_BYTES, train_subword_tokenizer
 from minigpt_pipeline.text.vocabulary import PADDING_ID, UNKNOWN_ID, Vocabulary
-from tests.model.conftest import OPTIONS
+from minigpt_pipeline.text.word_tokenizer import WordTokenizer
+from tests.model.conftest import OPTIONS, SIZES
 from tests.model.drawing import draw_by_definition, make_drawable
 
 
@@ -411,11 +414,11 @@ def writer(model: MiniGPT) -> Writer:
 
 
 @pytest.fixture
-def trained_model(model: MiniGPT, letters: Vocabulary) -> TrainedModel:
+def trained_model(model: MiniGPT, letters: WordTokenizer) -> TrainedModel:
     return TrainedModel.from_model(model, letters, {"epochs": 3})
 
 
-def test_generate_texts_begin_with_the_prompt_as_it_was_given(writer: Writer, letters: Vocabulary) -> None:
+def test_generate_texts_begin_with_the_prompt_as_it_was_given(writer: Writer, letters: WordTokenizer) -> None:
     prompts = ["A b", "never-seen c"]
 
     texts = generate_texts(writer, letters, prompts, sampling(max_new_tokens=4), seeds=[0, 1])
@@ -429,17 +432,18 @@ def test_generate_texts_begin_with_the_prompt_as_it_was_given(writer: Writer, le
 
 
 def test_generate_texts_reads_words_that_it_does_not_know_as_unknown(
-    writer: Writer, model: MiniGPT, letters: Vocabulary
+    writer: Writer, model: MiniGPT, letters: WordTokenizer
 ) -> None:
     ((text, _, readable_text),) = generate_texts(
         writer, letters, ["Zebra a"], sampling(temperature=0.0), seeds=[0]
     )
 
     assert readable_text.startswith("Zebra a ")
-    assert text.split()[2:] == letters.decode(write_uncached(model)([1, 2], sampling(temperature=0.0)))
+    written = write_uncached(model)([1, 2], sampling(temperature=0.0))
+    assert text.split()[2:] == letters.decode(written).split()
 
 
-def test_generate_texts_refuses_a_prompt_without_a_word(writer: Writer, letters: Vocabulary) -> None:
+def test_generate_texts_refuses_a_prompt_without_a_word(writer: Writer, letters: WordTokenizer) -> None:
     with pytest.raises(ValueError, match="'<br />' has no word"):
         generate_texts(writer, letters, ["a", "<br />"], sampling(), seeds=[0, 0])
 
@@ -447,11 +451,11 @@ def test_generate_texts_refuses_a_prompt_without_a_word(writer: Writer, letters:
 def test_generate_texts_says_what_has_ended_by_itself(
     make_ending: Callable[[float], MiniGPT],
 ) -> None:
-    vocabulary = Vocabulary(("", "[UNK]", "a", "b", "c"))
+    tokenizer = WordTokenizer(Vocabulary(("", "[UNK]", "a", "b", "c")))
     writer = Writer(make_ending(0.3), has_learnt_ends=True)
     how = sampling(max_new_tokens=4, stop_token="b", stop_at_end_of_review=True)
 
-    texts = generate_texts(writer, vocabulary, ["c"] * 200, how, seeds=range(200))
+    texts = generate_texts(writer, tokenizer, ["c"] * 200, how, seeds=range(200))
 
     for text, ended, _ in texts:
         words = text.split()[1:]
@@ -460,9 +464,36 @@ def test_generate_texts_says_what_has_ended_by_itself(
     assert {(len(text.split()), ended) for text, ended, _ in texts} >= {(5, True), (5, False), (3, True)}
 
 
-def test_generate_texts_refuses_a_stop_token_that_is_no_word(writer: Writer, letters: Vocabulary) -> None:
-    with pytest.raises(ValueError, match="stop_token='fin' is not one of the 28 words"):
+def test_generate_texts_refuses_a_stop_token_that_is_no_word(writer: Writer, letters: WordTokenizer) -> None:
+    with pytest.raises(ValueError, match="stop_token='fin' is no word that is one of the 28 tokens"):
         generate_texts(writer, letters, ["a"], sampling(stop_token="fin"), seeds=[0])
+
+
+@pytest.mark.parametrize(
+    "sizes", [{}, {"output_layer": "adaptive", "num_frequent_words": 100, "rare_word_dim": 4}]
+)
+def test_generate_texts_writes_parts_of_words(sizes: dict[str, Any]) -> None:
+    """Id 1 is a token as any other, and what the tokens spell goes on with the prompt."""
+    counts = pa.table({"word": ["the", "film"], "count": [9, 5]})
+    tokenizer = train_subword_tokenizer(counts, size=1 + NUM_BYTES + 4)
+    model = create_model(ModelParameters(**SIZES | sizes), len(tokenizer), tokenizer.unknown_id)
+    how = sampling(max_new_tokens=40, top_k=None)
+    prompt_ids = tokenizer.encode("The films")
+
+    texts = generate_texts(Writer(model), tokenizer, ["The films"] * 64, how, seeds=range(64))
+
+    written = Writer(model).generate([prompt_ids] * 64, how, None, seeds=range(64))
+    assert [text for text, _, _ in texts] == [tokenizer.write_on("The films", text) for text in written]
+    assert {0, 1} & set(np.ravel(written)) == {1}
+    assert np.max(written) > 100
+
+
+def test_generate_texts_stops_at_a_word_of_one_token(make_ending: Callable[[float], MiniGPT]) -> None:
+    tokenizer = train_subword_tokenizer(pa.table({"word": ["."], "count": [9]}), size=1 + NUM_BYTES + 1)
+
+    with pytest.raises(ValueError, match="stop_token='the' is no word that is one of the 258 tokens"):
+        generate_texts(Writer(make_ending(0.3)), tokenizer, ["a"], sampling(stop_token="the"), seeds=[0])
+    assert tokenizer.find(".") == 1
 
 
 def test_write_samples_has_a_row_for_each_prompt_and_seed(trained_model: TrainedModel) -> None:
@@ -493,7 +524,7 @@ def test_write_samples_has_a_row_for_each_prompt_and_seed(trained_model: Trained
 
 
 def test_make_sample_rows_writes_the_same_again(
-    make_model: Callable[..., MiniGPT], letters: Vocabulary
+    make_model: Callable[..., MiniGPT], letters: WordTokenizer
 ) -> None:
     generation = GenerationParameters(prompts=["a b"], seeds=[8, 9], sampling=sampling())
 

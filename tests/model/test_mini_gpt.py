@@ -90,6 +90,22 @@ def test_score_next_words_gives_the_probabilities_of_the_whole_model(
     assert np.isneginf(logits[:, :2]).all()
 
 
+@pytest.mark.parametrize(
+    "sizes", [{}, {"output_layer": "adaptive", "num_frequent_words": 9, "rare_word_dim": 4}]
+)
+@pytest.mark.parametrize("may_end", [False, True])
+def test_score_next_words_leaves_unknown_out_where_there_is_one(
+    make_model: Callable[..., MiniGPT], alphabets: np.ndarray, sizes: dict[str, Any], may_end: bool
+) -> None:
+    for unknown_id, excluded in ((1, {1}), (None, set()), (27, {27})):
+        model = MiniGPT.from_config(make_model(**sizes).get_config() | {"unknown_id": unknown_id})
+        states = model.hidden_states(alphabets[:, :8])[:, 2]
+
+        logits = list_by_word(model.score_next_words(states, model.arrange_output_layer(may_end)), 28)
+
+        assert set(np.flatnonzero(np.isneginf(logits).all(axis=0))) == excluded | (set() if may_end else {0})
+
+
 def test_score_next_words_gives_float32_whatever_the_precision(model: MiniGPT, alphabets: np.ndarray) -> None:
     copy = model.in_precision("mixed_bfloat16")
     states = copy.hidden_states(alphabets[:, :8])[:, 2]

@@ -11,6 +11,7 @@ from minigpt_pipeline.text.kneser_ney import train_ngram_model
 from minigpt_pipeline.text.reference_reviews import ReferenceReviews
 from minigpt_pipeline.text.training_copies import TrainingCopies
 from minigpt_pipeline.text.vocabulary import Vocabulary
+from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 
 REVIEWS = pa.table({"token_ids": pa.array([[2 + row] * 12 for row in range(9)], pa.list_(pa.int32()))})
 SAMPLING = SamplingParameters(
@@ -24,7 +25,7 @@ def reference() -> ReferenceReviews:
 
 
 def test_write_beside_begins_each_text_as_a_review_begins(
-    model: MiniGPT, letters: Vocabulary, reference: ReferenceReviews
+    model: MiniGPT, letters: WordTokenizer, reference: ReferenceReviews
 ) -> None:
     written = write_beside(reference, Writer(model), letters, SAMPLING)
 
@@ -44,7 +45,7 @@ def test_write_beside_blocks_no_repetition(
     make_model: Callable[..., MiniGPT], reference: ReferenceReviews
 ) -> None:
     """Of two letters, ten words repeat some: the sampling would forbid it."""
-    letters = Vocabulary(("", "[UNK]", *"abcdefghi"))
+    letters = WordTokenizer(Vocabulary(("", "[UNK]", *"abcdefghi")))
     model = make_model(vocabulary_size=11)
     model.output_layer.bias.assign([0.0, 0.0, 50.0, 50.0, *[0.0] * 7])
 

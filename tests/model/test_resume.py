@@ -22,7 +22,7 @@ from minigpt_pipeline.model.training_loop import TrainingOutcome, train
 from minigpt_pipeline.model.training_record import TrainingRecord
 from minigpt_pipeline.model.training_sequences import TruncatedSequences
 from minigpt_pipeline.parameters import GenerationParameters, SamplingParameters, TrainingParameters
-from minigpt_pipeline.text.vocabulary import Vocabulary
+from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 from tests.model.conftest import OPTIONS
 from tests.windows import as_windows
 
@@ -79,7 +79,7 @@ def attempt(
     make_model: Callable[..., MiniGPT],
     make_training: Callable[..., TrainingParameters],
     alphabets: np.ndarray,
-    letters: Vocabulary,
+    letters: WordTokenizer,
     training_log: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

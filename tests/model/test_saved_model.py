@@ -9,21 +9,24 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from minigpt_pipeline.model.mini_gpt import MiniGPT
+from minigpt_pipeline.model.mini_gpt import MiniGPT, create_model
 from minigpt_pipeline.model.saved_model import (
     FORMAT_VERSION,
     TrainedModel,
     load_trained_model,
     save_trained_model,
 )
-from minigpt_pipeline.text.vocabulary import Vocabulary
-from tests.model.conftest import OPTIONS
+from minigpt_pipeline.parameters import ModelParameters
+from minigpt_pipeline.text.subword_tokenizer import train_subword_tokenizer
+from minigpt_pipeline.text.word_tokenizer import WordTokenizer
+from tests.model.conftest import OPTIONS, SIZES
 
 
 @pytest.fixture
-def trained_model(model: MiniGPT, letters: Vocabulary) -> TrainedModel:
+def trained_model(model: MiniGPT, letters: WordTokenizer) -> TrainedModel:
     return TrainedModel.from_model(
         model, letters, {"epochs": 3, "best_validation_loss": 0.1, "ended_by": "epochs"}
     )
@@ -56,7 +59,7 @@ def test_save_and_load_give_bit_equal_logits(saved: Path, model: MiniGPT, alphab
 
 
 def test_save_and_load_keep_what_a_model_has_been_asked_for(
-    make_model: Callable[..., MiniGPT], letters: Vocabulary, alphabets: np.ndarray, tmp_path: Path
+    make_model: Callable[..., MiniGPT], letters: WordTokenizer, alphabets: np.ndarray, tmp_path: Path
 ) -> None:
     model = make_model(**OPTIONS)
     save_trained_model(tmp_path / "model.keras", TrainedModel.from_model(model, letters, {}))
@@ -88,7 +91,7 @@ def test_save_writes_equal_bytes_for_equal_weights(
     saved: Path, trained_model: TrainedModel, tmp_path: Path
 ) -> None:
     loaded = load_trained_model(saved)
-    again = TrainedModel.from_model(loaded.load_model(), loaded.vocabulary, loaded.metadata)
+    again = TrainedModel.from_model(loaded.load_model(), loaded.tokenizer, loaded.metadata)
 
     save_trained_model(tmp_path / "again.keras", again)
 
@@ -150,7 +153,7 @@ def test_load_refuses_flipped_bits(saved: Path) -> None:
 def test_load_refuses_a_foreign_keras_file(model: MiniGPT, tmp_path: Path) -> None:
     model.save(tmp_path / "foreign.keras")
 
-    with pytest.raises(ValueError, match=r"foreign.keras lacks \['minigpt.json', 'vocabulary.json'\]"):
+    with pytest.raises(ValueError, match=r"foreign.keras lacks \['minigpt.json', 'tokenizer.json'\]"):
         load_trained_model(tmp_path / "foreign.keras")
 
 
@@ -166,9 +169,32 @@ def test_load_refuses_a_newer_format(saved: Path) -> None:
         load_trained_model(saved)
 
 
+def test_load_refuses_a_model_with_a_vocabulary_by_its_format(saved: Path) -> None:
+    """As 0.2.0 saved it."""
+    rewrite(saved, "tokenizer.json", None)
+    rewrite(saved, "vocabulary.json", b'["", "[UNK]", "a"]')
+    rewrite(saved, "minigpt.json", json.dumps({"format_version": 2, "metadata": {}}).encode())
+
+    with pytest.raises(
+        ValueError, match=r"trained_model.keras has format version 2, .*reads 3: .*train again"
+    ):
+        load_trained_model(saved)
+
+
+def test_a_model_of_subwords_is_saved_with_them(tmp_path: Path) -> None:
+    tokenizer = train_subword_tokenizer(pa.table({"word": ["the"], "count": [9]}), size=260)
+    model = create_model(ModelParameters(**SIZES), len(tokenizer), tokenizer.unknown_id)
+    save_trained_model(tmp_path / "model.keras", TrainedModel.from_model(model, tokenizer, {}))
+
+    loaded = load_trained_model(tmp_path / "model.keras")
+
+    assert loaded.tokenizer == tokenizer
+    assert loaded.load_model().unknown_id is None
+
+
 def test_save_leaves_the_old_file_where_it_fails(saved: Path, trained_model: TrainedModel) -> None:
     old = saved.read_bytes()
-    broken = TrainedModel(trained_model.keras_members, trained_model.vocabulary, {"seed": {1, 2}})  # type: ignore[dict-item]
+    broken = TrainedModel(trained_model.keras_members, trained_model.tokenizer, {"seed": {1, 2}})  # type: ignore[dict-item]
 
     with pytest.raises(TypeError, match="not JSON serializable"):
         save_trained_model(saved, broken)

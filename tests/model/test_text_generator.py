@@ -6,7 +6,7 @@ import pytest
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.text_generator import PRINTED_PROMPTS, TextGenerator
 from minigpt_pipeline.parameters import GenerationParameters, SamplingParameters
-from minigpt_pipeline.text.vocabulary import Vocabulary
+from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 
 
 def make_generation(prompts: list[str], stop_at_end_of_review: bool = False) -> GenerationParameters:
@@ -22,7 +22,7 @@ def make_generation(prompts: list[str], stop_at_end_of_review: bool = False) -> 
 
 
 def test_text_generator_records_every_nth_epoch(
-    model: MiniGPT, letters: Vocabulary, training_log: Any
+    model: MiniGPT, letters: WordTokenizer, training_log: Any
 ) -> None:
     generator = TextGenerator(letters, make_generation(["a b", "Zebra"]), 2, training_log)
     generator.set_model(model)
@@ -36,7 +36,7 @@ def test_text_generator_records_every_nth_epoch(
 
 
 def test_text_generator_prints_a_text_of_each_of_the_first_prompts(
-    model: MiniGPT, letters: Vocabulary, training_log: Any, caplog: pytest.LogCaptureFixture
+    model: MiniGPT, letters: WordTokenizer, training_log: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     prompts = [f"Prompt {letter}" for letter in "abcdefg"]
     generator = TextGenerator(letters, make_generation(prompts), 1, training_log)
@@ -53,7 +53,7 @@ def test_text_generator_prints_a_text_of_each_of_the_first_prompts(
 
 
 def test_text_generator_ends_texts_where_the_model_ends_them(
-    model: MiniGPT, letters: Vocabulary, training_log: Any
+    model: MiniGPT, letters: WordTokenizer, training_log: Any
 ) -> None:
     model.output_layer.bias.assign([100.0, *[0.0] * 27])
     generation = make_generation(["a b"], stop_at_end_of_review=True)
@@ -66,7 +66,7 @@ def test_text_generator_ends_texts_where_the_model_ends_them(
 
 
 def test_text_generator_refuses_ends_that_are_not_learnt_before_the_training(
-    letters: Vocabulary, training_log: Any
+    letters: WordTokenizer, training_log: Any
 ) -> None:
     with pytest.raises(ValueError, match="stop_at_end_of_review=true"):
         TextGenerator(letters, make_generation(["a"], stop_at_end_of_review=True), 1, training_log)

@@ -4,6 +4,7 @@ import pytest
 from minigpt_pipeline.text.vocabulary import (
     UNKNOWN_ID,
     Vocabulary,
+    add_counts,
     build_vocabulary,
     choose_words,
     count_words,
@@ -24,11 +25,11 @@ def test_build_vocabulary_keeps_a_text_from_naming_the_special_entries() -> None
     assert build_vocabulary(pa.array([["[UNK]", "[UNK]", "film"]]), 9).words == ("", "[UNK]", "film")
 
 
-def test_choose_words_does_not_depend_on_how_the_corpus_is_cut() -> None:
+def test_add_counts_does_not_depend_on_how_the_corpus_is_cut() -> None:
     pieces = [count_words(WORDS[:1]), count_words(WORDS[1:2]), count_words(WORDS[2:])]
 
-    assert choose_words(pieces, 20) == build_vocabulary(WORDS, 20)
-    assert choose_words(pieces[::-1], 4) == build_vocabulary(WORDS, 4)
+    assert choose_words(add_counts(pieces), 20) == build_vocabulary(WORDS, 20)
+    assert choose_words(add_counts(pieces[::-1]), 4) == build_vocabulary(WORDS, 4)
 
 
 def test_encode_lists_agrees_with_encode_words() -> None:

@@ -14,9 +14,10 @@ from minigpt_pipeline.text.word_losses import (
 
 LOSSES = WordLosses(
     losses=np.array([1.0, 2.0, 3.0, 6.0, 8.0]),
-    words=np.array([5, 1, 7, 8, 1]),
     reviews=np.array([0, 0, 0, 2, 2]),
     positions=np.array([2, 3, 90, 2, 3]),
+    characters=np.array([4, 1, 6, 3, 1]),
+    is_unknown=np.array([False, True, False, False, True]),
 )
 
 
@@ -44,13 +45,18 @@ def test_perplexity_is_the_exponential_of_the_loss() -> None:
     assert perplexity(1e4) == math.inf  # which no float can hold
 
 
+def make_losses(losses: np.ndarray, reviews: np.ndarray, positions: np.ndarray) -> WordLosses:
+    """Words of four characters, with a space each."""
+    return WordLosses(losses, reviews, positions, np.full(len(losses), 5), np.zeros(len(losses), dtype=bool))
+
+
 def draw(rng: np.random.Generator, num_reviews: int) -> WordLosses:
     """Reviews of 1 to 20 words with losses around a mean of the review's own, which lie around 5."""
     lengths = rng.integers(1, 21, num_reviews)
     reviews = np.repeat(np.arange(num_reviews), lengths)
     means = rng.normal(5, 1, num_reviews)
     losses = means[reviews] + rng.normal(0, 1, len(reviews))
-    return WordLosses(losses, np.full(len(reviews), 2), reviews, np.full(len(reviews), 2))
+    return make_losses(losses, reviews, np.full(len(reviews), 2))
 
 
 def test_the_interval_holds_the_true_mean_as_often_as_it_says() -> None:
@@ -68,7 +74,7 @@ def test_the_interval_is_that_of_its_seed() -> None:
 
 
 def test_the_interval_of_reviews_that_are_all_alike_is_a_point() -> None:
-    alike = WordLosses(np.tile([1.0, 3.0], 9), np.full(18, 2), np.repeat(range(9), 2), np.tile([2, 3], 9))
+    alike = make_losses(np.tile([1.0, 3.0], 9), np.repeat(range(9), 2), np.tile([2, 3], 9))
 
     assert alike.interval(seed=0) == (2.0, 2.0)
 
@@ -98,14 +104,14 @@ def test_slices_of_reviews_without_ratings() -> None:
 def test_the_calibration_error_of_one_who_is_too_sure() -> None:
     table = calibration_table(np.full(100, 0.9), np.arange(100) < 60, num_bins=1)
 
-    assert table.to_dict("records") == [{"words": 100, "confidence": pytest.approx(0.9), "accuracy": 0.6}]
+    assert table.to_dict("records") == [{"tokens": 100, "confidence": pytest.approx(0.9), "accuracy": 0.6}]
     assert calibration_error(table) == pytest.approx(0.3)
 
 
 def test_calibration_bins_hold_equally_many_words_by_confidence() -> None:
     table = calibration_table(np.array([0.9, 0.1, 0.8, 0.2]), np.array([True, False, True, True]), num_bins=2)
 
-    expected = pd.DataFrame({"words": [2, 2], "confidence": [0.15, 0.85], "accuracy": [0.5, 1.0]})
+    expected = pd.DataFrame({"tokens": [2, 2], "confidence": [0.15, 0.85], "accuracy": [0.5, 1.0]})
     pd.testing.assert_frame_equal(table, expected)
     assert calibration_error(table) == pytest.approx((0.35 + 0.15) / 2)
 

@@ -48,9 +48,10 @@ def tiny_model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from minigpt_pipeline.model.saved_model import TrainedModel, save_trained_model
     from minigpt_pipeline.parameters import ModelParameters
     from minigpt_pipeline.text.vocabulary import Vocabulary
+    from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 
     keras.utils.set_random_seed(0)
-    words = Vocabulary(("", "[UNK]", "the", "film", "a", "plot", "is"))
+    words = WordTokenizer(Vocabulary(("", "[UNK]", "the", "film", "a", "plot", "is")))
     sizes = ModelParameters(
         sequence_length=6,
         embed_dim=8,

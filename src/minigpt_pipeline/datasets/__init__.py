@@ -14,8 +14,8 @@ from minigpt_pipeline.datasets.pages_dataset import PagesDataset
 from minigpt_pipeline.datasets.reviews_archive_dataset import ReviewsArchiveDataset
 from minigpt_pipeline.datasets.table_dataset import TableDataset
 from minigpt_pipeline.datasets.text_table_dataset import TextPiecesDataset, TextTableDataset
+from minigpt_pipeline.datasets.tokenizer_dataset import TokenizerDataset
 from minigpt_pipeline.datasets.trained_model_dataset import TrainedModelDataset
-from minigpt_pipeline.datasets.vocabulary_dataset import VocabularyDataset
 
 __all__ = [
     "ArrowTableDataset",
@@ -30,6 +30,6 @@ __all__ = [
     "TableDataset",
     "TextPiecesDataset",
     "TextTableDataset",
+    "TokenizerDataset",
     "TrainedModelDataset",
-    "VocabularyDataset",
 ]

@@ -1,4 +1,4 @@
-"""A trained model with its vocabulary."""
+"""A trained model with its tokenizer."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from minigpt_pipeline.model.saved_model import TrainedModel, load_trained_model,
 
 
 class TrainedModelDataset(LocalDataset[TrainedModel]):
-    """One `.keras` file that holds weights, vocabulary and where they come from."""
+    """One `.keras` file that holds weights, tokenizer and where they come from."""
 
     def read(self, path: Path) -> TrainedModel:
         """Read the model; this imports TensorFlow."""

@@ -11,7 +11,7 @@ from minigpt_pipeline.text.vocabulary import PADDING_ID
 from minigpt_pipeline.text.word_losses import WordLosses
 
 BLOCK_ROWS = 2048
-"""Words that are scored at once; the search for the most probable one holds their logits, 160 MB with 20,000 words."""
+"""Tokens that are scored at once; the search for the most probable one holds their logits, 160 MB with 20,000 ids."""
 
 
 class Evaluator:
@@ -42,27 +42,22 @@ class Evaluator:
             ValueError: If there is no word to score.
         """
         losses = [self._score(states, labels).numpy() for states, labels in self._blocks(windows)]
-        return WordLosses(
-            _join(losses, len(windows.words)).astype(np.float64),
-            windows.words,
-            windows.reviews,
-            windows.positions,
-        )
+        return WordLosses.from_tokens(_join(losses, len(windows.scored)), windows.scored)
 
     def predict(self, windows: EvaluationWindows) -> tuple[np.ndarray, np.ndarray]:
-        """Say which word is the most probable one, in the place of each scored word.
+        """Say which token is the most probable one, in the place of each scored token.
 
         Returns:
             float32, (num_scored,): its probability; int64, (num_scored,): its id.
         """
         predicted = [self._find_most_probable(states) for states, _ in self._blocks(windows)]
         return (
-            _join([probability.numpy() for probability, _ in predicted], len(windows.words)),
-            _join([word.numpy() for _, word in predicted], len(windows.words)),
+            _join([probability.numpy() for probability, _ in predicted], len(windows.scored)),
+            _join([token.numpy() for _, token in predicted], len(windows.scored)),
         )
 
     def _blocks(self, windows: EvaluationWindows) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield states, (BLOCK_ROWS, embed_dim), and labels, (BLOCK_ROWS,), of scored words; zeros fill the last up."""
+        """Yield states, (BLOCK_ROWS, embed_dim), and labels, (BLOCK_ROWS,), of scored tokens; zeros fill the last."""
         states, labels = np.zeros((0, 0), np.float32), np.zeros(0, np.int32)
         for batch_inputs, batch_labels in zip(
             make_batches(windows.inputs, self._batch_size),

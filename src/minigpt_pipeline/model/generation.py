@@ -1,4 +1,4 @@
-"""A model writes: one word after another, each drawn from what the model expects next."""
+"""A model writes: one token after another, each drawn from what the model expects next."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,7 +12,8 @@ from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import GenerationParameters, SamplingParameters
 from minigpt_pipeline.text.detokenization import to_readable_text
 from minigpt_pipeline.text.standardization import to_words
-from minigpt_pipeline.text.vocabulary import PADDING_ID, UNKNOWN_ID, Vocabulary
+from minigpt_pipeline.text.tokenizer import Tokenizer
+from minigpt_pipeline.text.vocabulary import PADDING_ID
 
 SHOWN_SETTINGS = {
     "temperature",
@@ -42,7 +43,7 @@ class Text(NamedTuple):
     """What was written.
 
     Args:
-        text: The prompt as it was given, and the new words after it.
+        text: The prompt as it was given, and the new tokens after it.
         ended: As of a `Continuation`.
         readable_text: Prompt and new words as people write them: see `to_readable_text`.
     """
@@ -150,83 +151,82 @@ def _draw_uniforms(seeds: Sequence[int], count: int) -> np.ndarray:
 
 def generate_texts(
     writer: Writer,
-    vocabulary: Vocabulary,
+    tokenizer: Tokenizer,
     prompts: Sequence[str],
     sampling: SamplingParameters,
     seeds: Sequence[int],
 ) -> list[Text]:
-    """Continue each prompt in words.
+    """Continue each prompt.
 
     Args:
         writer: Of the model.
-        vocabulary: Its words.
-        prompts: Texts to continue; words outside the vocabulary are read as `[UNK]`.
-        sampling: How words are chosen, and how many.
+        tokenizer: Of the model.
+        prompts: Texts to continue; a word tokenizer reads words that it does not know as `[UNK]`.
+        sampling: How tokens are chosen, and how many.
         seeds: One for each prompt.
 
     Returns:
         A text for each prompt.
 
     Raises:
-        ValueError: If a prompt has no word, the stop token is not in the vocabulary, or texts shall stop at ends that
+        ValueError: If a prompt has no word, the stop token is no token of the model, or texts shall stop at ends that
             the model has not learnt.
     """
-    for prompt in prompts:
-        if not to_words(prompt):
+    prompt_ids = [tokenizer.encode(prompt) for prompt in prompts]
+    for prompt, token_ids in zip(prompts, prompt_ids, strict=True):
+        if not token_ids:
             raise ValueError(f"The prompt {prompt!r} has no word in it: a text needs a word to start from")
-    prompt_ids = [vocabulary.encode_words(to_words(prompt)).tolist() for prompt in prompts]
     texts = []
-    for prompt, (word_ids, ended) in zip(
-        prompts, continue_texts(writer, vocabulary, prompt_ids, sampling, seeds), strict=True
+    for prompt, (token_ids, ended) in zip(
+        prompts, continue_texts(writer, tokenizer, prompt_ids, sampling, seeds), strict=True
     ):
-        words = vocabulary.decode(word_ids)
-        readable_text = to_readable_text([*to_words(prompt), *words])
-        texts.append(Text(" ".join([prompt, *words]), ended, readable_text))
+        text = tokenizer.write_on(prompt, token_ids)
+        texts.append(Text(text, ended, to_readable_text(to_words(text))))
     return texts
 
 
 def continue_texts(
     writer: Writer,
-    vocabulary: Vocabulary,
+    tokenizer: Tokenizer,
     prompts: Sequence[Sequence[int]],
     sampling: SamplingParameters,
     seeds: Sequence[int],
 ) -> list[Continuation]:
-    """Continue each prompt in word ids.
+    """Continue each prompt in token ids.
 
     Args:
         writer: Of the model.
-        vocabulary: Its words; the stop token is one of them.
-        prompts: Word ids of each, one at least.
-        sampling: How words are chosen, and how many.
+        tokenizer: Of the model; the stop token is one of its tokens.
+        prompts: Token ids of each, one at least.
+        sampling: How tokens are chosen, and how many.
         seeds: One for each prompt.
 
     Raises:
-        ValueError: If a prompt is empty, the stop token is not in the vocabulary, or texts shall stop at ends that the
+        ValueError: If a prompt is empty, the stop token is no token of the model, or texts shall stop at ends that the
             model has not learnt.
     """
-    stop_id = _find_stop_id(vocabulary, sampling.stop_token)
+    stop_id = _find_stop_id(tokenizer, sampling.stop_token)
     return [
-        Continuation(word_ids, len(word_ids) < sampling.max_new_tokens or word_ids[-1] == stop_id)
-        for word_ids in writer.generate(prompts, sampling, stop_id, seeds)
+        Continuation(token_ids, len(token_ids) < sampling.max_new_tokens or token_ids[-1] == stop_id)
+        for token_ids in writer.generate(prompts, sampling, stop_id, seeds)
     ]
 
 
 def write_samples(trained_model: TrainedModel, generation: GenerationParameters) -> list[dict[str, Any]]:
     """Write one text for each configured prompt and seed; see `make_sample_rows`."""
     writer = Writer(trained_model.load_model(), trained_model.has_learnt_ends)
-    return make_sample_rows(writer, trained_model.vocabulary, generation, epoch=trained_model.epochs)
+    return make_sample_rows(writer, trained_model.tokenizer, generation, epoch=trained_model.epochs)
 
 
 def make_sample_rows(
-    writer: Writer, vocabulary: Vocabulary, generation: GenerationParameters, epoch: int
+    writer: Writer, tokenizer: Tokenizer, generation: GenerationParameters, epoch: int
 ) -> list[dict[str, Any]]:
     """Write one text for each configured prompt and seed.
 
     Args:
         writer: Of the model.
-        vocabulary: Its words.
-        generation: Prompts, seeds, and how words are chosen.
+        tokenizer: Of the model.
+        generation: Prompts, seeds, and how tokens are chosen.
         epoch: Epochs that the model was trained for.
 
     Returns:
@@ -241,7 +241,7 @@ def make_sample_rows(
         for sample, seed in enumerate(generation.seeds)
     ]
     prompts, seeds = [prompt for prompt, _, _ in asked], [seed for _, _, seed in asked]
-    texts = generate_texts(writer, vocabulary, prompts, sampling, seeds)
+    texts = generate_texts(writer, tokenizer, prompts, sampling, seeds)
     return [
         {
             "epoch": epoch,
@@ -255,13 +255,13 @@ def make_sample_rows(
     ]
 
 
-def _find_stop_id(vocabulary: Vocabulary, stop_token: str | None) -> int | None:
+def _find_stop_id(tokenizer: Tokenizer, stop_token: str | None) -> int | None:
     if stop_token is None:
         return None
-    stop_id = int(vocabulary.encode_words([stop_token])[0])
-    if stop_id == UNKNOWN_ID:
+    stop_id = tokenizer.find(stop_token)
+    if stop_id is None:
         raise ValueError(
-            f"stop_token={stop_token!r} is not one of the {len(vocabulary)} words of the vocabulary: "
+            f"stop_token={stop_token!r} is no word that is one of the {len(tokenizer)} tokens of the model: "
             "change it, or set it to null, in conf/base/parameters_generation.yml"
         )
     return stop_id

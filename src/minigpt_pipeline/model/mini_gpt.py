@@ -38,6 +38,7 @@ class MiniGPT(keras.Model):
         positions: str. How a word's place is told: `learned` (a vector for each place) or `rotary` (queries and keys
             are rotated).
         activation: str. Of the feed-forward networks: `relu` or `gelu`.
+        unknown_id: int. Id of `[UNK]`, which is never written; null where there is none.
         dtype: str or `keras.DTypePolicy`. Precision of the computation; null means the global policy.
         **kwargs: For `keras.Model`, such as `name`.
 
@@ -76,6 +77,7 @@ class MiniGPT(keras.Model):
         normalization: str = "post",
         positions: str = "learned",
         activation: str = "relu",
+        unknown_id: int | None = UNKNOWN_ID,
         dtype: str | keras.DTypePolicy | None = None,
         **kwargs: Any,
     ) -> None:
@@ -140,6 +142,7 @@ class MiniGPT(keras.Model):
         self.normalization = normalization
         self.positions = positions
         self.activation = activation
+        self.unknown_id = unknown_id
 
     def hidden_states(self, token_ids: Any, training: bool = False) -> Any:
         """Do all but the output layer, which costs most, so that it can be spent on chosen positions.
@@ -162,7 +165,8 @@ class MiniGPT(keras.Model):
         Args:
             may_end: Whether padding, which is the end of a review where the model has learnt it, gets its logit.
         """
-        excluded = [UNKNOWN_ID] if may_end else [PADDING_ID, UNKNOWN_ID]
+        never_written = (self.unknown_id, None if may_end else PADDING_ID)
+        excluded = [token_id for token_id in never_written if token_id is not None]
         is_excluded = np.isin(np.arange(self.vocabulary_size), excluded)
         return self.output_layer.arrange_for_rows(is_excluded)
 
@@ -237,17 +241,21 @@ class MiniGPT(keras.Model):
             "normalization": self.normalization,
             "positions": self.positions,
             "activation": self.activation,
+            "unknown_id": self.unknown_id,
             "dtype": self.dtype_policy.name,
             "name": self.name,
         }
 
 
-def create_model(parameters: ModelParameters, vocabulary_size: int) -> MiniGPT:
+def create_model(
+    parameters: ModelParameters, vocabulary_size: int, unknown_id: int | None = UNKNOWN_ID
+) -> MiniGPT:
     """Make a model with fresh weights, in float32.
 
     Args:
         parameters: Its sizes.
-        vocabulary_size: Number of words, padding and `[UNK]` included.
+        vocabulary_size: Number of tokens, padding and `[UNK]` included.
+        unknown_id: Id of `[UNK]`; null where there is none.
     """
     return MiniGPT(
         vocabulary_size=vocabulary_size,
@@ -265,6 +273,7 @@ def create_model(parameters: ModelParameters, vocabulary_size: int) -> MiniGPT:
         normalization=parameters.normalization,
         positions=parameters.positions,
         activation=parameters.activation,
+        unknown_id=unknown_id,
         dtype="float32",
         name="mini_gpt",
     )

@@ -6,7 +6,7 @@ from minigpt_pipeline.model.generation import Writer, continue_texts
 from minigpt_pipeline.parameters import SamplingParameters
 from minigpt_pipeline.text.detokenization import to_readable_text
 from minigpt_pipeline.text.reference_reviews import ReferenceReviews
-from minigpt_pipeline.text.vocabulary import Vocabulary
+from minigpt_pipeline.text.tokenizer import Tokenizer
 
 
 class MeasuredTexts(NamedTuple):
@@ -22,23 +22,23 @@ class MeasuredTexts(NamedTuple):
 
 
 def write_beside(
-    reference: ReferenceReviews, writer: Writer, vocabulary: Vocabulary, sampling: SamplingParameters
+    reference: ReferenceReviews, writer: Writer, tokenizer: Tokenizer, sampling: SamplingParameters
 ) -> MeasuredTexts:
     """Write one text for each review, from its first word, and measure all of them.
 
     Args:
         reference: The reviews.
         writer: Of the model.
-        vocabulary: Its words.
+        tokenizer: Of the model; each of its tokens is a word.
         sampling: How words are chosen, and how many; n-grams may be repeated, whatever it forbids.
     """
     sampling = sampling.model_copy(update={"no_repeat_ngram_size": None})
     beginnings = reference.beginnings
     seeds = range(len(beginnings))
-    written = continue_texts(writer, vocabulary, beginnings, sampling, seeds)
+    written = continue_texts(writer, tokenizer, beginnings, sampling, seeds)
     texts = [[*beginning, *word_ids] for beginning, (word_ids, _) in zip(beginnings, written, strict=True)]
     figures = reference.measure(texts, [ended for _, ended in written], 1 + sampling.max_new_tokens)
-    words = [vocabulary.decode(text) for text in texts]
+    words = [tokenizer.decode(text).split(" ") for text in texts]
     rows = [
         {
             "prompt": text[0],

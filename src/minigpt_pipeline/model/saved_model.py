@@ -1,7 +1,7 @@
-"""A trained model, its words and where it comes from, in one file.
+"""A trained model, its tokenizer and where it comes from, in one file.
 
 The file is a standard `.keras` archive, which `keras.saving.load_model` opens, with two members of ours:
-`vocabulary.json` (the words by id) and `minigpt.json` (format version and metadata). Equal weights give equal bytes.
+`tokenizer.json` (the tokens by id) and `minigpt.json` (format version and metadata). Equal weights give equal bytes.
 
 Keras is imported only when a model is made from it: a file can be read, copied and described without TensorFlow, and
 before it is known where TensorFlow shall compute.
@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minigpt_pipeline.files import replacing
-from minigpt_pipeline.text.vocabulary import Vocabulary
+from minigpt_pipeline.text.tokenizer import Tokenizer
+from minigpt_pipeline.text.tokenizer_json import describe_tokenizer, make_tokenizer
 
 if TYPE_CHECKING:
     from minigpt_pipeline.model.mini_gpt import MiniGPT
 
-FORMAT_VERSION = 2
-VOCABULARY_MEMBER = "vocabulary.json"
+FORMAT_VERSION = 3  # a tokenizer in the place of a vocabulary
+TOKENIZER_MEMBER = "tokenizer.json"
 DESCRIPTION_MEMBER = "minigpt.json"
 KERAS_MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
@@ -38,17 +39,17 @@ class TrainedModel:
 
     Args:
         keras_members: Content of the members of a `.keras` archive, by name.
-        vocabulary: The words of the model.
+        tokenizer: The tokens of the model.
         metadata: How it was trained: `seed`, `epochs`, `steps`, `has_learnt_ends`, ...; the same for equal runs.
     """
 
     keras_members: dict[str, bytes]
-    vocabulary: Vocabulary
+    tokenizer: Tokenizer
     metadata: dict[str, MetadataValue]
 
     @classmethod
     def from_model(
-        cls, model: "MiniGPT", vocabulary: Vocabulary, metadata: dict[str, MetadataValue]
+        cls, model: "MiniGPT", tokenizer: Tokenizer, metadata: dict[str, MetadataValue]
     ) -> "TrainedModel":
         """Take what a model is now; later training does not change it."""
         with tempfile.TemporaryDirectory() as folder:
@@ -59,7 +60,7 @@ class TrainedModel:
         described = json.loads(members["metadata.json"])
         del described["date_saved"]
         members["metadata.json"] = _to_json(described)
-        return cls(members, vocabulary, metadata)
+        return cls(members, tokenizer, metadata)
 
     @property
     def epochs(self) -> int:
@@ -96,7 +97,7 @@ def save_trained_model(path: Path, trained_model: TrainedModel) -> None:
         trained_model: What to write.
     """
     members = trained_model.keras_members | {
-        VOCABULARY_MEMBER: _to_json(list(trained_model.vocabulary.words)),
+        TOKENIZER_MEMBER: _to_json(describe_tokenizer(trained_model.tokenizer)),
         DESCRIPTION_MEMBER: _to_json({"format_version": FORMAT_VERSION, "metadata": trained_model.metadata}),
     }
     with replacing(path) as partial:
@@ -111,7 +112,7 @@ def load_trained_model(path: Path) -> TrainedModel:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not a file of ours, is damaged, or a newer version of the project wrote it.
+        ValueError: If it is not a file of ours, is damaged, or another version of the project wrote it.
     """
     if not path.is_file():
         raise FileNotFoundError(
@@ -124,21 +125,21 @@ def load_trained_model(path: Path) -> TrainedModel:
         raise ValueError(
             f"{path} is damaged or not a `.keras` archive ({error}): train again, or restore it from MLflow"
         ) from error
-    missing = {*KERAS_MEMBERS, VOCABULARY_MEMBER, DESCRIPTION_MEMBER} - members.keys()
+    description = json.loads(members.get(DESCRIPTION_MEMBER, b"{}"))
+    if description.get("format_version", FORMAT_VERSION) != FORMAT_VERSION:
+        raise ValueError(
+            f"{path} has format version {description['format_version']}, this version of the project reads "
+            f"{FORMAT_VERSION}: update the project, or train again"
+        )
+    missing = {*KERAS_MEMBERS, TOKENIZER_MEMBER, DESCRIPTION_MEMBER} - members.keys()
     if missing:
         raise ValueError(
             f"{path} lacks {sorted(missing)}: expected an archive that the `training` pipeline saved, "
             f"found {sorted(members)[:5]}"
         )
-    description = json.loads(members[DESCRIPTION_MEMBER])
-    if description["format_version"] != FORMAT_VERSION:
-        raise ValueError(
-            f"{path} has format version {description['format_version']}, this version of the project reads "
-            f"{FORMAT_VERSION}: update the project, or train again"
-        )
     return TrainedModel(
         keras_members={name: members[name] for name in KERAS_MEMBERS},
-        vocabulary=Vocabulary(tuple(json.loads(members[VOCABULARY_MEMBER]))),
+        tokenizer=make_tokenizer(json.loads(members[TOKENIZER_MEMBER])),
         metadata=description["metadata"],
     )
 

@@ -8,7 +8,7 @@ import keras
 from minigpt_pipeline.model.generation import Writer, make_sample_rows, shall_stop_at_ends
 from minigpt_pipeline.model.training_log import SampleLog
 from minigpt_pipeline.parameters import GenerationParameters
-from minigpt_pipeline.text.vocabulary import Vocabulary
+from minigpt_pipeline.text.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +20,8 @@ class TextGenerator(keras.callbacks.Callback):
     """Writes a text for each prompt and seed at the end of every n-th epoch, prints some and records them all.
 
     Args:
-        vocabulary: The words of the model.
-        generation: Prompts, seeds, and how words are chosen.
+        tokenizer: Of the model.
+        generation: Prompts, seeds, and how tokens are chosen.
         every_epochs: n.
         training_log: Takes the rows.
         has_learnt_ends: Whether the model learns where reviews end.
@@ -32,7 +32,7 @@ class TextGenerator(keras.callbacks.Callback):
 
     def __init__(
         self,
-        vocabulary: Vocabulary,
+        tokenizer: Tokenizer,
         generation: GenerationParameters,
         every_epochs: int,
         training_log: SampleLog,
@@ -42,7 +42,7 @@ class TextGenerator(keras.callbacks.Callback):
         shall_stop_at_ends(
             generation.sampling, has_learnt_ends
         )  # refused before the training, not after an epoch
-        self.vocabulary = vocabulary
+        self.tokenizer = tokenizer
         self.generation = generation
         self.every_epochs = every_epochs
         self.training_log = training_log
@@ -59,7 +59,7 @@ class TextGenerator(keras.callbacks.Callback):
         if epochs_done % self.every_epochs:
             return
         writer = Writer(self.model, self.has_learnt_ends)
-        rows = make_sample_rows(writer, self.vocabulary, self.generation, epochs_done)
+        rows = make_sample_rows(writer, self.tokenizer, self.generation, epochs_done)
         self.training_log.log_samples(rows)
         first_texts = [row["readable_text"] for row in rows if row["sample"] == 0]
         for text in first_texts[:PRINTED_PROMPTS]:

@@ -87,7 +87,7 @@ def train(
     """
     for name, number, has_some in (
         ("train", len(train_sequences), train_sequences.has_words()),
-        ("validation", len(validation.inputs), len(validation.words) > 0),
+        ("validation", len(validation.inputs), len(validation.scored) > 0),
     ):
         if not has_some:
             raise ValueError(

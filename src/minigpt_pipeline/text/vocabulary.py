@@ -91,27 +91,39 @@ def count_words(words: pa.ListArray) -> pa.Table:
     return pa.table({"word": counts.field("values"), "count": counts.field("counts")})
 
 
-def choose_words(counts: Sequence[pa.Table], size: int) -> Vocabulary:
-    """Take the most frequent words of a corpus that was counted piece by piece.
+def add_counts(counts: Sequence[pa.Table]) -> pa.Table:
+    """Add up the counts of a corpus that was counted piece by piece.
+
+    Args:
+        counts: What `count_words` returned for each piece.
+
+    Returns:
+        The same of the whole corpus, in an order that depends on nothing else.
+    """
+    summed = pa.concat_tables(counts).group_by("word").aggregate([("count", "sum")])
+    return summed.rename_columns(["word", "count"]).sort_by("word")
+
+
+def choose_words(counts: pa.Table, size: int) -> Vocabulary:
+    """Take the most frequent words.
 
     Words of equal frequency are taken in descending order of their code points, as `TextVectorization.adapt` does.
 
     Args:
-        counts: What `count_words` returned for each piece; neither their order nor where the corpus was cut matters.
+        counts: Columns `word`, each word once, and `count`.
         size: Entries of the vocabulary at most, padding and `[UNK]` included.
     """
-    table = pa.concat_tables(counts).group_by("word").aggregate([("count", "sum")])
     # A text may spell the special entries itself; they keep their own ids.
-    table = table.filter(pc.invert(pc.is_in(table["word"], value_set=pa.array([PADDING, UNKNOWN]))))
-    order = pc.sort_indices(table, sort_keys=[("count_sum", "descending"), ("word", "descending")])
+    table = counts.filter(pc.invert(pc.is_in(counts["word"], value_set=pa.array([PADDING, UNKNOWN]))))
+    order = pc.sort_indices(table, sort_keys=[("count", "descending"), ("word", "descending")])
     return Vocabulary((PADDING, UNKNOWN, *table["word"].take(order[: size - 2]).to_pylist()))
 
 
 def build_vocabulary(words: pa.ListArray, size: int) -> Vocabulary:
-    """Take the most frequent words of a corpus that is small enough to be split at once, as `choose_words` does.
+    """Take the most frequent words of a corpus that is small enough to be split at once.
 
     Args:
         words: list of strings, (num_texts,).
         size: Entries of the vocabulary at most, padding and `[UNK]` included.
     """
-    return choose_words([count_words(words)], size)
+    return choose_words(count_words(words), size)

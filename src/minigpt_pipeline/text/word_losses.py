@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from minigpt_pipeline.text.vocabulary import UNKNOWN_ID
+from minigpt_pipeline.text.token_places import PlacedTokens, place_tokens
+from minigpt_pipeline.text.tokenizer import Tokenizer
 
 NUM_RESAMPLES = 2000
 """Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 14: 1,000 at least for percentiles."""
@@ -30,20 +33,44 @@ class WordLosses:
 
     Args:
         losses: float64, (num_scored,): negative log-likelihood, in nats.
-        words: int32, (num_scored,): token ids.
         reviews: int64, (num_scored,): number of the review of each, ascending.
         positions: int64, (num_scored,): place in the review, counted from 1.
+        characters: int64, (num_scored,): of the word and the space before it; 1 for `[UNK]`.
+        is_unknown: bool, (num_scored,): whether it is `[UNK]`.
     """
 
     losses: np.ndarray
-    words: np.ndarray
     reviews: np.ndarray
     positions: np.ndarray
+    characters: np.ndarray
+    is_unknown: np.ndarray
 
     def __post_init__(self) -> None:
         """Refuse to average nothing."""
         if not len(self.losses):
             raise ValueError("There is no word to score: a review needs two words")
+
+    @classmethod
+    def from_tokens(cls, losses: np.ndarray, scored: PlacedTokens) -> "WordLosses":
+        """Add up the losses of the tokens of each word.
+
+        Args:
+            losses: float, (num_tokens,): of each token, in nats.
+            scored: The tokens.
+        """
+        is_first = np.ones(len(scored), dtype=bool)
+        is_first[1:] = (np.diff(scored.reviews) != 0) | (np.diff(scored.positions) != 0)
+        starts = np.flatnonzero(is_first)  # (num_words,)
+        words = scored.take(starts)
+        if not len(words):
+            return cls(losses, words.reviews, words.positions, words.characters, words.is_unknown)
+        return cls(
+            np.add.reduceat(losses.astype(np.float64), starts),
+            words.reviews,
+            words.positions,
+            np.add.reduceat(scored.characters, starts),
+            words.is_unknown,
+        )
 
     def __len__(self) -> int:
         """Return the number of scored words."""
@@ -56,7 +83,11 @@ class WordLosses:
             is_taken: bool, (num_scored,).
         """
         return WordLosses(
-            self.losses[is_taken], self.words[is_taken], self.reviews[is_taken], self.positions[is_taken]
+            self.losses[is_taken],
+            self.reviews[is_taken],
+            self.positions[is_taken],
+            self.characters[is_taken],
+            self.is_unknown[is_taken],
         )
 
     def mean(self) -> float:
@@ -69,11 +100,22 @@ class WordLosses:
 
     def unknown_rate(self) -> float:
         """Return the share of `[UNK]` among the words."""
-        return float((self.words == UNKNOWN_ID).mean())
+        return float(self.is_unknown.mean())
 
     def known(self) -> "WordLosses":
         """Return the losses of all words but `[UNK]`."""
-        return self.where(self.words != UNKNOWN_ID)
+        return self.where(~self.is_unknown)
+
+    def bits_per_character(self) -> float:
+        """Return the mean over characters, in bits; comparable between tokenizers once words are spelled out."""
+        return float(self.losses.sum() / self.characters.sum() / math.log(2))
+
+    def bits_per_character_interval(self, seed: int, level: float = 0.95) -> tuple[float, float]:
+        """Return the interval of the bits per character over other samples of reviews; see `interval`."""
+        characters = np.bincount(self.reviews, weights=self.characters)
+        nats, _ = self.by_review()
+        low, high = _find_interval(nats, characters[characters > 0], seed, level)
+        return low / math.log(2), high / math.log(2)
 
     def by_review(self) -> tuple[np.ndarray, np.ndarray]:
         """Add up the reviews that have a scored word.
@@ -98,11 +140,44 @@ class WordLosses:
             Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13.
         """
         nats, words = self.by_review()
-        times = _resample(len(words), seed)  # (NUM_RESAMPLES, num_reviews)
-        means = (times @ nats) / (times @ words)  # (NUM_RESAMPLES,)
-        tail = (1 - level) / 2
-        low, high = np.quantile(means, [tail, 1 - tail])
-        return float(low), float(high)
+        return _find_interval(nats, words, seed, level)
+
+
+def spell_unknown_words(
+    losses: WordLosses, token_ids: pa.Table, tokenizer: Tokenizer, surprisals: np.ndarray
+) -> WordLosses:
+    """Add to the loss of each `[UNK]` what it costs to say which word it is, and the characters of that word.
+
+    Args:
+        losses: Of every word of the reviews from the second on.
+        token_ids: Columns `token_ids` and `unknown_words` of these reviews.
+        tokenizer: Whose ids they are.
+        surprisals: float64, (num_unknown,): -log p(word | `[UNK]`) of all unknown words of the reviews, in nats.
+
+    Raises:
+        ValueError: If there is not one surprisal for each `[UNK]`, or some words are not scored.
+    """
+    placed = place_tokens(token_ids, tokenizer)
+    is_scored = placed.positions[placed.is_unknown] > 1  # (num_unknown,)
+    words = token_ids["unknown_words"].combine_chunks().flatten()
+    if not len(words) == len(surprisals) == len(is_scored) or losses.is_unknown.sum() != is_scored.sum():
+        raise ValueError(
+            f"{len(is_scored)} [UNK] among the token ids, {len(words)} unknown words and {len(surprisals)} surprisals: "
+            "expected as many of each, and losses of all words but the first of each review"
+        )
+    nats, characters = losses.losses.copy(), losses.characters.copy()
+    nats[losses.is_unknown] += surprisals[is_scored]
+    characters[losses.is_unknown] += pc.utf8_length(words).to_numpy()[is_scored]
+    return WordLosses(nats, losses.reviews, losses.positions, characters, losses.is_unknown)
+
+
+def _find_interval(nats: np.ndarray, sizes: np.ndarray, seed: int, level: float) -> tuple[float, float]:
+    """Return the interval of a ratio of sums over reviews, float64, (num_reviews,) each."""
+    times = _resample(len(sizes), seed)  # (NUM_RESAMPLES, num_reviews)
+    means = (times @ nats) / (times @ sizes)  # (NUM_RESAMPLES,)
+    tail = (1 - level) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def _resample(num_reviews: int, seed: int) -> np.ndarray:
@@ -130,8 +205,7 @@ def tabulate_slices(
     rating = pd.array(ratings, dtype="Int64")
     of_word = rating.take(losses.reviews)
     slices = [("all", "", np.ones(len(losses), dtype=bool))]
-    is_known = losses.words != UNKNOWN_ID
-    slices += [("words", "known", is_known), ("words", "[UNK]", ~is_known)]
+    slices += [("words", "known", ~losses.is_unknown), ("words", "[UNK]", losses.is_unknown)]
     for value in sorted(set(rating.dropna())):
         slices.append(("rating", str(value), (of_word == value).fillna(False).astype(bool)))
     for first, after in zip(POSITION_BOUNDS, (*POSITION_BOUNDS[1:], None), strict=True):
@@ -161,15 +235,15 @@ def tabulate_slices(
 
 
 def calibration_table(confidences: np.ndarray, is_right: np.ndarray, num_bins: int = 15) -> pd.DataFrame:
-    """Hold what a model believes of its most probable word against how often it is right.
+    """Hold what a model believes of its most probable token against how often it is right.
 
     Args:
-        confidences: float, (num_scored,): probability of the most probable word.
-        is_right: bool, (num_scored,): whether that word came.
-        num_bins: Bins with equally many words each.
+        confidences: float, (num_scored,): probability of the most probable token.
+        is_right: bool, (num_scored,): whether that token came.
+        num_bins: Bins with equally many tokens each.
 
     Returns:
-        One row a bin: `words`, `confidence` and `accuracy`, means over its words.
+        One row a bin: `tokens`, `confidence` and `accuracy`, means over its tokens.
 
     References:
         [Guo et al., 2017](https://arxiv.org/abs/1706.04599); bins of equal counts as in
@@ -179,7 +253,7 @@ def calibration_table(confidences: np.ndarray, is_right: np.ndarray, num_bins: i
     bins = [part for part in np.array_split(order, num_bins) if len(part)]
     return pd.DataFrame(
         {
-            "words": [len(part) for part in bins],
+            "tokens": [len(part) for part in bins],
             "confidence": [float(confidences[part].mean(dtype=np.float64)) for part in bins],
             "accuracy": [float(is_right[part].mean(dtype=np.float64)) for part in bins],
         }
@@ -187,10 +261,10 @@ def calibration_table(confidences: np.ndarray, is_right: np.ndarray, num_bins: i
 
 
 def calibration_error(table: pd.DataFrame) -> float:
-    """Return the expected calibration error: the mean distance of confidence and accuracy, weighted by words.
+    """Return the expected calibration error: the mean distance of confidence and accuracy, weighted by tokens.
 
     Args:
         table: What `calibration_table` returns.
     """
     distance = (table["confidence"] - table["accuracy"]).abs()
-    return float((distance * table["words"]).sum() / table["words"].sum())
+    return float((distance * table["tokens"]).sum() / table["tokens"].sum())

@@ -20,9 +20,9 @@ class TextGeneratorModel(PythonModel):
     """Turns prompts into texts."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the weights and the vocabulary."""
+        """Load the weights and the tokenizer."""
         trained_model = load_trained_model(Path(context.artifacts["trained_model"]))
-        self._vocabulary = trained_model.vocabulary
+        self._tokenizer = trained_model.tokenizer
         self._writer = Writer(trained_model.load_model(), trained_model.has_learnt_ends)
 
     def predict(
@@ -33,8 +33,8 @@ class TextGeneratorModel(PythonModel):
         Args:
             context: Not used.
             model_input: Column `prompt`.
-            params: `max_new_tokens`, `temperature` (0: always the most probable word), `top_k` (0: all words),
-                `top_p` (1: all words), `min_p` (0: all words), `repetition_penalty` (1: none), `no_repeat_ngram_size`
+            params: `max_new_tokens`, `temperature` (0: always the most probable token), `top_k` (0: all tokens),
+                `top_p` (1: all tokens), `min_p` (0: all tokens), `repetition_penalty` (1: none), `no_repeat_ngram_size`
                 (0: all may be repeated), `stop_at_end_of_review`, `seed`; see `SamplingParameters`.
 
         Returns:
@@ -52,7 +52,7 @@ class TextGeneratorModel(PythonModel):
         seeds = [seed] * len(prompts)
         try:
             sampling = SamplingParameters(stop_token=None, **chosen)
-            texts = generate_texts(self._writer, self._vocabulary, prompts, sampling, seeds)
+            texts = generate_texts(self._writer, self._tokenizer, prompts, sampling, seeds)
         except ValueError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
         return pd.DataFrame(texts)[["text", "readable_text"]]

@@ -8,7 +8,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 PACKAGE_FOLDER = Path(__file__).parents[1]
-MODEL_REQUIREMENTS = ("keras", "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "tensorflow")
+MODEL_REQUIREMENTS = ("keras", "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "tensorflow", "tokenizers")
 
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, "prompt")]),

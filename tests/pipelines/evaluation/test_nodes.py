@@ -4,16 +4,24 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import ComputeSettings, EvaluationParameters, ModelParameters
 from minigpt_pipeline.pipelines.evaluation.nodes import (
     count_ngrams,
     evaluate_model,
     measure_baselines,
     measure_source_loss,
+    measure_spellings,
+    summarize_characters,
 )
 from minigpt_pipeline.text.standardization import to_words
+from minigpt_pipeline.text.subword_tokenizer import SubwordTokenizer, train_subword_tokenizer
 from minigpt_pipeline.text.synthetic_reviews import fresh_reviews, log_probabilities
-from minigpt_pipeline.text.vocabulary import Vocabulary, build_vocabulary
+from minigpt_pipeline.text.token_places import PlacedTokens, place_tokens
+from minigpt_pipeline.text.tokenizer import Tokenizer
+from minigpt_pipeline.text.vocabulary import Vocabulary, build_vocabulary, count_words
+from minigpt_pipeline.text.word_losses import WordLosses, spell_unknown_words
+from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 
 COMPUTE = ComputeSettings(device="cpu", precision="float32", memory_growth=True, deterministic=True)
 LENGTH = 20
@@ -25,23 +33,37 @@ def words() -> list[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def vocabulary(words: list[list[str]]) -> Vocabulary:
-    return build_vocabulary(pa.array(words), size=10_000)
+def tokenizer(words: list[list[str]]) -> WordTokenizer:
+    return WordTokenizer(build_vocabulary(pa.array(words), size=10_000))
 
 
 @pytest.fixture(scope="module")
-def token_ids(words: list[list[str]], vocabulary: Vocabulary) -> pa.Table:
+def subwords(words: list[list[str]]) -> SubwordTokenizer:
+    return train_subword_tokenizer(count_words(pa.array(words)), size=300)
+
+
+def encode(words: list[list[str]], tokenizer: Tokenizer) -> pa.Table:
     ratings = pa.array([9, None, 2], pa.int8())
-    token_ids = vocabulary.encode_lists(pa.array(words))
-    return pa.table({"review_id": ["a", "b", "c"], "rating": ratings, "token_ids": token_ids})
+    token_ids = tokenizer.encode_lists(pa.array(words))
+    unknown_words = tokenizer.find_unknown_words(pa.array(words), token_ids)
+    return pa.table(
+        {
+            "review_id": ["a", "b", "c"],
+            "rating": ratings,
+            "token_ids": token_ids,
+            "unknown_words": unknown_words,
+        }
+    )
 
 
-def test_evaluate_model_of_a_model_that_knows_nothing(
-    words: list[list[str]], token_ids: pa.Table, vocabulary: Vocabulary
-) -> None:
-    """With all weights zero every word is equally likely, so the perplexity is the size of the vocabulary."""
+@pytest.fixture(scope="module")
+def token_ids(words: list[list[str]], tokenizer: WordTokenizer) -> pa.Table:
+    return encode(words, tokenizer)
+
+
+def know_nothing(tokenizer: Tokenizer) -> TrainedModel:
+    """With all weights zero every token is equally likely."""
     from minigpt_pipeline.model.mini_gpt import create_model
-    from minigpt_pipeline.model.saved_model import TrainedModel
 
     sizes = ModelParameters(
         sequence_length=LENGTH,
@@ -52,13 +74,21 @@ def test_evaluate_model_of_a_model_that_knows_nothing(
         num_blocks=1,
         dropout=0.1,
     )
-    model = create_model(sizes, len(vocabulary))
+    model = create_model(sizes, len(tokenizer), tokenizer.unknown_id)
     model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
-    trained_model = TrainedModel.from_model(model, vocabulary, {"epochs": 0, "has_learnt_ends": False})
+    return TrainedModel.from_model(model, tokenizer, {"epochs": 0, "has_learnt_ends": False})
+
+
+def test_evaluate_model_of_a_model_that_knows_nothing(
+    words: list[list[str]], token_ids: pa.Table, tokenizer: WordTokenizer
+) -> None:
+    """The perplexity is the size of the vocabulary."""
+    vocabulary, trained_model = tokenizer.vocabulary, know_nothing(tokenizer)
 
     metrics, slices, calibration = evaluate_model(
         trained_model,
         token_ids,
+        measure_spellings(token_ids, token_ids),
         {"test/kneser_ney_perplexity": 5.0},
         EvaluationParameters(seed=0, batch_size=2, known_source="synthetic_reviews"),
         COMPUTE,
@@ -67,6 +97,12 @@ def test_evaluate_model_of_a_model_that_knows_nothing(
     assert metrics["test/loss"] == pytest.approx(math.log(len(vocabulary)), abs=1e-5)
     assert metrics["test/perplexity"] == pytest.approx(len(vocabulary), rel=1e-5)
     assert metrics["test/unk_rate"] == 0
+    assert metrics["test/tokens_per_word"] == 1
+    characters = sum(1 + len(word) for review in words for word in review[1:81])
+    assert metrics["test/characters"] == characters
+    assert metrics["test/bits_per_character"] == pytest.approx(
+        math.log2(len(vocabulary)) * metrics["test/words"] / characters, rel=1e-5
+    )
     assert metrics["test/kneser_ney_ratio"] == pytest.approx(len(vocabulary) / 5)
     lengths = [len(review) for review in words]
     assert metrics["test/words"] == sum(min(length, 81) - 1 for length in lengths)
@@ -81,14 +117,85 @@ def test_evaluate_model_of_a_model_that_knows_nothing(
     assert metrics["test/excess_loss"] == pytest.approx(metrics["test/loss"] - metrics["test/source_loss"])
 
 
+def test_evaluate_model_adds_up_the_tokens_of_words(
+    words: list[list[str]], token_ids: pa.Table, subwords: SubwordTokenizer
+) -> None:
+    """The same words and characters are measured, with as many tokens as they have."""
+    parts = encode(words, subwords)
+    num_tokens = sum(len(subwords.encode(" ".join(review[:81]))) for review in words) - sum(
+        len(subwords.encode(review[0])) for review in words
+    )
+
+    metrics, slices, _ = evaluate_model(
+        know_nothing(subwords),
+        parts,
+        measure_spellings(parts, parts),
+        {"test/kneser_ney_perplexity": 5.0},
+        EvaluationParameters(seed=0, batch_size=2, known_source="synthetic_reviews"),
+        COMPUTE,
+    )
+
+    characters = sum(1 + len(word) for review in words for word in review[1:81])
+    assert metrics["test/words"] == sum(min(len(review), 81) - 1 for review in words)
+    assert metrics["test/tokens_per_word"] == num_tokens / metrics["test/words"] > 1.5
+    assert metrics["test/characters"] == characters
+    nats = math.log(len(subwords)) * num_tokens
+    assert metrics["test/bits_per_character"] == pytest.approx(nats / math.log(2) / characters, rel=1e-5)
+    assert metrics["test/loss"] == pytest.approx(nats / metrics["test/words"], rel=1e-5)
+    assert metrics["test/source_loss"] == pytest.approx(
+        -np.mean(np.concatenate([log_probabilities(review[:81])[1:] for review in words]))
+    )
+    assert metrics["test/unk_rate"] == 0
+    assert slices["value"].tolist()[:2] == ["", "known"]
+
+
+def test_a_word_model_pays_for_the_spelling_of_unknown_words() -> None:
+    """Of `the cat sat the dog` it knows `the` alone: three words are spelled, at costs that are given."""
+    tokenizer = WordTokenizer(Vocabulary(("", "[UNK]", "the")))
+    words = pa.array([["oh", "the", "cat", "sat"], [], ["the", "dog"]])
+    token_ids = tokenizer.encode_lists(words)
+    table = pa.table(
+        {"token_ids": token_ids, "unknown_words": tokenizer.find_unknown_words(words, token_ids)}
+    )
+    losses = WordLosses.from_tokens(np.array([1.0, 2.0, 3.0, 4.0]), place_scored(table, tokenizer))
+
+    spelled = spell_unknown_words(losses, table, tokenizer, np.array([900.0, 10.0, 20.0, 30.0]))
+
+    assert table["unknown_words"].to_pylist() == [["oh", "cat", "sat"], [], ["dog"]]
+    assert spelled.losses.tolist() == [1, 12, 23, 34]
+    assert spelled.characters.tolist() == [4, 4, 4, 4]
+    bits = summarize_characters(spelled, seed=0)["test/bits_per_character"]
+    assert bits == pytest.approx(70 / 16 / math.log(2))
+
+
+def place_scored(table: pa.Table, tokenizer: Tokenizer) -> PlacedTokens:
+    placed = place_tokens(table, tokenizer)
+    return placed.take(placed.positions > 1)
+
+
+def test_measure_spellings_of_words_like_those_of_the_training_films() -> None:
+    train = pa.table({"unknown_words": [["abab", "abba"], ["baab"], []]})
+    test = pa.table({"unknown_words": [["abab"], [], ["zyx", "abba"]]})
+
+    seen, foreign, also_seen = measure_spellings(train, test)["surprisal"].to_pylist()
+
+    assert max(seen, also_seen) < foreign / 3
+
+
+def test_measure_spellings_where_no_word_is_unknown() -> None:
+    nothing = pa.table({"unknown_words": pa.array([[], []], pa.list_(pa.string()))})
+
+    assert measure_spellings(nothing, nothing)["surprisal"].to_pylist() == []
+
+
 def test_baselines_are_better_the_more_words_they_see() -> None:
     """Of a language that says `a b` or `c d` for ever: 4 words alike, then 2 that are possible, then 1 or 2."""
-    vocabulary = Vocabulary(("", "[UNK]", "a", "b", "c", "d"))
+    tokenizer = WordTokenizer(Vocabulary(("", "[UNK]", "a", "b", "c", "d")))
     rng = np.random.default_rng(0)
     reviews = [np.array([[2, 3], [4, 5]])[rng.integers(2, size=30)].ravel() for _ in range(60)]
     train, test = (pa.table({"token_ids": part}) for part in (reviews[:50], reviews[50:]))
 
-    metrics = measure_baselines(count_ngrams(train, vocabulary), train, test)
+    metrics = measure_baselines(count_ngrams(train, tokenizer), train, test, tokenizer)
 
     assert metrics["test/uniform_perplexity"] == pytest.approx(5)
     assert metrics["test/unigram_perplexity"] == pytest.approx(4, abs=0.05)
@@ -96,15 +203,14 @@ def test_baselines_are_better_the_more_words_they_see() -> None:
 
 
 def test_measure_source_loss_counts_the_words_that_the_model_is_scored_on(
-    words: list[list[str]], token_ids: pa.Table, vocabulary: Vocabulary
+    words: list[list[str]], token_ids: pa.Table, tokenizer: WordTokenizer
 ) -> None:
-    from minigpt_pipeline.text.sequences import truncate
+    by_hand = np.concatenate([log_probabilities(review[:81])[1:] for review in words])
 
-    by_hand = [log_probabilities(review[: LENGTH + 1])[1:] for review in words]
-
-    assert measure_source_loss(truncate(token_ids, LENGTH), vocabulary) == pytest.approx(-np.mean(by_hand))
+    assert measure_source_loss(token_ids, tokenizer) == pytest.approx(-np.mean(by_hand))
 
 
-def test_measure_source_loss_refuses_another_corpus(vocabulary: Vocabulary) -> None:
+def test_measure_source_loss_refuses_another_corpus() -> None:
+    tokenizer = WordTokenizer(Vocabulary(("", "[UNK]", "zyzzyva")))
     with pytest.raises(ValueError, match="can't write 'zyzzyva' as word 1"):
-        measure_source_loss(np.array([[2, 2, 2, 2]]), Vocabulary(("", "[UNK]", "zyzzyva")))
+        measure_source_loss(pa.table({"token_ids": [np.array([2, 2, 2, 2], np.int32)]}), tokenizer)

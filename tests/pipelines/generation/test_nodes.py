@@ -47,5 +47,8 @@ def test_plot_loss_draws_both_curves() -> None:
     (axes,) = plot_loss(HISTORY).axes
 
     curves = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
-    assert curves == {"training": [[1, 5.0], [2, 4.0]], "validation films": [[2, 4.2]]}
-    assert axes.get_ylabel() == "loss (nats per word)"
+    assert curves == {
+        "training, per token": [[1, 5.0], [2, 4.0]],
+        "validation films, per word": [[2, 4.2]],
+    }
+    assert axes.get_ylabel() == "loss (nats)"

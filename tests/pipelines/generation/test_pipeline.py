@@ -18,6 +18,7 @@ from minigpt_pipeline.pipelines.generation import create_pipeline
 from minigpt_pipeline.text.kneser_ney import train_ngram_model
 from minigpt_pipeline.text.standardization import to_words
 from minigpt_pipeline.text.vocabulary import Vocabulary
+from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 
 WORDS = Vocabulary(("", "[UNK]", "the", "film", "is", "fine", "."))
 
@@ -58,7 +59,9 @@ def generate(folder: Path, quality_texts: int | None) -> Run:
     )
     history = pd.DataFrame({"step": [1], "epoch": [1], "name": ["train/loss"], "value": [1.0]})
     compute = ComputeSettings(device="cpu", precision="float32", memory_growth=True, deterministic=True)
-    trained_model = TrainedModel.from_model(create_model(sizes, len(WORDS)), WORDS, {"epochs": 2})
+    trained_model = TrainedModel.from_model(
+        create_model(sizes, len(WORDS)), WordTokenizer(WORDS), {"epochs": 2}
+    )
     inputs = {
         "trained_model": trained_model,
         "params:generation": generation,

@@ -18,6 +18,7 @@ from minigpt_pipeline.parameters import (
     TrainingParameters,
 )
 from minigpt_pipeline.text.vocabulary import Vocabulary
+from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 
 
 def make_token_ids(num_reviews: int) -> pa.Table:
@@ -33,7 +34,7 @@ def training_inputs(training_log: TrainingLog, tmp_path: Path) -> dict[str, Any]
     return {
         "train_token_ids": make_token_ids(20),
         "validation_token_ids": make_token_ids(6),
-        "vocabulary": Vocabulary(("", "[UNK]", *string.ascii_lowercase)),
+        "tokenizer": WordTokenizer(Vocabulary(("", "[UNK]", *string.ascii_lowercase))),
         "params:model": ModelParameters(
             sequence_length=8,
             embed_dim=8,

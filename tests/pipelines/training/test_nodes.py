@@ -12,6 +12,7 @@ from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import OptimizerParameters
 from minigpt_pipeline.pipelines.training.nodes import describe_training, discard_checkpoints, train_model
 from minigpt_pipeline.text.vocabulary import Vocabulary
+from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 
 Outputs = tuple[TrainedModel, pd.DataFrame, pd.DataFrame]
 
@@ -29,7 +30,7 @@ def test_train_model_says_how_the_model_was_trained(
 ) -> None:
     trained_model, history, speed = run()
 
-    assert trained_model.vocabulary == training_inputs["vocabulary"]
+    assert trained_model.tokenizer == training_inputs["tokenizer"]
     expected = {
         "seed": 3,
         "device": "CPU",
@@ -159,9 +160,10 @@ def test_a_training_is_told_from_others_by_its_words(
     find_fingerprint: Callable[..., dict[str, str]], training_inputs: dict[str, Any]
 ) -> None:
     before = find_fingerprint()
-    words = Vocabulary((*training_inputs["vocabulary"].words[:-1], "Z"))
+    letters = training_inputs["tokenizer"].vocabulary.words
+    tokenizer = WordTokenizer(Vocabulary((*letters[:-1], "Z")))
     changes = {
-        "vocabulary": words,
+        "tokenizer": tokenizer,
         "train_token_ids": training_inputs["train_token_ids"][:-1],
         "validation_token_ids": training_inputs["validation_token_ids"][:-1],
     }

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from minigpt_pipeline.parameters import VectorizationParameters
-from minigpt_pipeline.pipelines.vectorization.nodes import adapt_vocabulary, encode_reviews
+from minigpt_pipeline.pipelines.vectorization.nodes import encode_reviews, train_tokenizer
 from minigpt_pipeline.text.film_split import assign_part
 from minigpt_pipeline.text.standardization import to_words
 
@@ -15,45 +15,45 @@ def find_films(part: str, vectorization: VectorizationParameters) -> list[str]:
     return [film for film in films if assign_part(film, vectorization.split) == part]
 
 
-def test_adapt_vocabulary_sees_training_films_only(vectorization: VectorizationParameters) -> None:
+def test_train_tokenizer_sees_training_films_only(vectorization: VectorizationParameters) -> None:
     films = [find_films(part, vectorization)[0] for part in ("train", "validation", "test")]
     texts = ["seen " * 5, "steered " * 9, "held out"]
 
-    vocabulary = adapt_vocabulary([pa.record_batch({"movie_id": films, "text": texts})], vectorization)
+    tokenizer = train_tokenizer([pa.record_batch({"movie_id": films, "text": texts})], vectorization)
 
-    assert vocabulary.words == ("", "[UNK]", "seen")
+    assert tokenizer.vocabulary.words == ("", "[UNK]", "seen")
 
 
-def test_adapt_vocabulary_refuses_too_few_words(
+def test_train_tokenizer_refuses_too_few_words(
     pieces: list[pa.RecordBatch], reviews: pd.DataFrame, vectorization: VectorizationParameters
 ) -> None:
     texts = reviews.loc[reviews["movie_id"].isin(find_films("train", vectorization)), "text"]
     num_words = sum(len(to_words(text)) for text in texts)
     demanding = vectorization.model_copy(update={"min_words": num_words + 1})
 
-    adapt_vocabulary(pieces, vectorization.model_copy(update={"min_words": num_words}))
+    train_tokenizer(pieces, vectorization.model_copy(update={"min_words": num_words}))
     with pytest.raises(
         ValueError,
         match=rf"The {len(texts)} reviews .* have {num_words} words between them, "
         rf"expected at least {num_words + 1}: .*lower min_words",
     ):
-        adapt_vocabulary(pieces, demanding)
+        train_tokenizer(pieces, demanding)
 
 
-def test_adapt_vocabulary_says_so_when_no_film_trains(vectorization: VectorizationParameters) -> None:
+def test_train_tokenizer_says_so_when_no_film_trains(vectorization: VectorizationParameters) -> None:
     film = find_films("test", vectorization)[0]
 
     with pytest.raises(ValueError, match="The 0 reviews of the training films have 0 words"):
-        adapt_vocabulary([pa.record_batch({"movie_id": [film], "text": ["Held out."]})], vectorization)
+        train_tokenizer([pa.record_batch({"movie_id": [film], "text": ["Held out."]})], vectorization)
 
 
 def test_encode_reviews_gives_all_reviews_of_a_film_to_one_part(
     pieces: list[pa.RecordBatch], reviews: pd.DataFrame, vectorization: VectorizationParameters
 ) -> None:
-    vocabulary = adapt_vocabulary(pieces, vectorization)
+    tokenizer = train_tokenizer(pieces, vectorization)
     film_of = reviews.set_index("review_id")["movie_id"]
 
-    parts = encode_reviews(pieces, vocabulary, vectorization)
+    parts = encode_reviews(pieces, tokenizer, vectorization)
 
     review_ids = [part["review_id"].to_pylist() for part in parts]
     assert sorted(itertools.chain(*review_ids)) == reviews["review_id"].tolist()
@@ -64,22 +64,22 @@ def test_encode_reviews_gives_all_reviews_of_a_film_to_one_part(
 def test_encode_reviews_keeps_all_words_and_marks_unknown_ones(
     pieces: list[pa.RecordBatch], reviews: pd.DataFrame, vectorization: VectorizationParameters
 ) -> None:
-    vocabulary = adapt_vocabulary(pieces, vectorization)
+    tokenizer = train_tokenizer(pieces, vectorization)
     words = {review_id: to_words(text) for review_id, text in reviews[["review_id", "text"]].to_numpy()}
 
-    for part in encode_reviews(pieces, vocabulary, vectorization):
+    for part in encode_reviews(pieces, tokenizer, vectorization):
         for review in part.to_pylist():
-            decoded = vocabulary.decode(review["token_ids"])
+            decoded = tokenizer.decode(review["token_ids"]).split(" ")
             expected = words[review["review_id"]]
-            assert decoded == [word if word in vocabulary.words else "[UNK]" for word in expected]
+            assert decoded == [word if word in tokenizer.vocabulary.words else "[UNK]" for word in expected]
 
 
 def test_encode_reviews_keeps_the_ratings(
     pieces: list[pa.RecordBatch], reviews: pd.DataFrame, vectorization: VectorizationParameters
 ) -> None:
-    vocabulary = adapt_vocabulary(pieces, vectorization)
+    tokenizer = train_tokenizer(pieces, vectorization)
 
-    parts = pa.concat_tables(encode_reviews(pieces, vocabulary, vectorization))
+    parts = pa.concat_tables(encode_reviews(pieces, tokenizer, vectorization))
 
     ratings = dict(zip(parts["review_id"].to_pylist(), parts["rating"].to_pylist(), strict=True))
     assert ratings == dict(zip(reviews["review_id"], reviews["rating"], strict=True))
@@ -89,7 +89,7 @@ def test_the_pieces_make_no_difference(reviews: pd.DataFrame, vectorization: Vec
     made = []
     for max_chunksize in (1, 4, 6):
         pieces = pa.Table.from_pandas(reviews).to_batches(max_chunksize)
-        vocabulary = adapt_vocabulary(pieces, vectorization)
-        made.append((vocabulary, *encode_reviews(pieces, vocabulary, vectorization)))
+        tokenizer = train_tokenizer(pieces, vectorization)
+        made.append((tokenizer, *encode_reviews(pieces, tokenizer, vectorization)))
 
     assert made[0] == made[1] == made[2]

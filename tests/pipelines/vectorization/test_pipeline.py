@@ -7,10 +7,10 @@ from minigpt_pipeline.parameters import VectorizationParameters
 from minigpt_pipeline.pipelines.vectorization import create_pipeline
 
 
-def test_vectorization_gives_a_vocabulary_and_three_parts(
+def test_vectorization_gives_a_tokenizer_and_three_parts(
     pieces: list[pa.RecordBatch], reviews: pd.DataFrame, vectorization: VectorizationParameters
 ) -> None:
-    outputs = ["vocabulary", "train_token_ids", "validation_token_ids", "test_token_ids"]
+    outputs = ["tokenizer", "train_token_ids", "validation_token_ids", "test_token_ids"]
     catalog = DataCatalog(
         {"reviews": MemoryDataset(pieces), "params:vectorization": MemoryDataset(vectorization)}
         | {name: MemoryDataset() for name in outputs}

@@ -10,32 +10,35 @@ from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import ComputeSettings, EvaluationParameters
 from minigpt_pipeline.text.evaluation_windows import MEASURED_WORDS, make_evaluation_windows
 from minigpt_pipeline.text.kneser_ney import NgramModel, train_ngram_model
-from minigpt_pipeline.text.sequences import truncate
+from minigpt_pipeline.text.spelling_model import train_spelling_model
 from minigpt_pipeline.text.synthetic_reviews import log_probabilities
-from minigpt_pipeline.text.vocabulary import Vocabulary
+from minigpt_pipeline.text.token_places import cut_reviews
+from minigpt_pipeline.text.tokenizer import Tokenizer
+from minigpt_pipeline.text.vocabulary import count_words
 from minigpt_pipeline.text.word_losses import (
     WordLosses,
     calibration_error,
     calibration_table,
     perplexity,
+    spell_unknown_words,
     tabulate_slices,
 )
 
 MODEL_COLOUR, NEUTRAL_COLOUR = "#4269d0", "#6b7280"
 
 
-def count_ngrams(train_token_ids: pa.Table, vocabulary: Vocabulary) -> NgramModel:
+def count_ngrams(train_token_ids: pa.Table, tokenizer: Tokenizer) -> NgramModel:
     """Train what counting alone reaches: a 5-gram model with interpolated modified Kneser-Ney smoothing.
 
     Args:
-        train_token_ids: Column `token_ids`; all words of the reviews of the training films.
-        vocabulary: The words.
+        train_token_ids: Column `token_ids`; all tokens of the reviews of the training films.
+        tokenizer: Whose ids they are.
     """
-    return train_ngram_model(train_token_ids, len(vocabulary))
+    return train_ngram_model(train_token_ids, len(tokenizer))
 
 
 def measure_baselines(
-    ngram_model: NgramModel, train_token_ids: pa.Table, test_token_ids: pa.Table
+    ngram_model: NgramModel, train_token_ids: pa.Table, test_token_ids: pa.Table, tokenizer: Tokenizer
 ) -> dict[str, float]:
     """Measure what a model has to be better than, on the words that it is measured on.
 
@@ -43,23 +46,48 @@ def measure_baselines(
         ngram_model: The 5-gram model.
         train_token_ids: Column `token_ids`, of the training films.
         test_token_ids: The same of the test films.
+        tokenizer: Whose ids they are.
 
     Returns:
-        `test/uniform_perplexity` (all words alike), `test/unigram_perplexity` (their frequencies alone),
-        `test/kneser_ney_perplexity`.
+        Perplexities per word: `test/uniform_perplexity` (all tokens alike), `test/unigram_perplexity` (their
+        frequencies alone), `test/kneser_ney_perplexity`.
     """
-    sequences = truncate(test_token_ids, MEASURED_WORDS - 1)
+    measured, placed = cut_reviews(test_token_ids, tokenizer, MEASURED_WORDS)
+    is_scored = placed.positions > 1
     baselines = {
         f"{name}_perplexity": train_ngram_model(train_token_ids, ngram_model.vocabulary_size, order)
         for name, order in (("uniform", 0), ("unigram", 1))
     }
     baselines["kneser_ney_perplexity"] = ngram_model
-    return {f"test/{name}": perplexity(model.mean_loss(sequences)) for name, model in baselines.items()}
+    metrics = {}
+    for name, model in baselines.items():
+        losses = -model.log_probabilities_of_lists(measured).flatten().to_numpy()  # (num_tokens,)
+        scored = WordLosses.from_tokens(losses[is_scored], placed.take(is_scored))
+        metrics[f"test/{name}"] = scored.perplexity()
+    return metrics
+
+
+def measure_spellings(train_token_ids: pa.Table, test_token_ids: pa.Table) -> pa.Table:
+    """Measure how surprising the spelling of each word is that stands behind an `[UNK]` of the test films.
+
+    Args:
+        train_token_ids: Column `unknown_words`, of the training films: what spelling is learnt from.
+        test_token_ids: The same of the test films.
+
+    Returns:
+        Column `surprisal`, float64, in nats: of all unknown words of the test reviews, one behind the other.
+    """
+    train_words, test_words = (
+        table["unknown_words"].combine_chunks() for table in (train_token_ids, test_token_ids)
+    )
+    spelling_model = train_spelling_model(count_words(train_words))
+    return pa.table({"surprisal": spelling_model.surprisals(test_words.flatten().to_pylist())})
 
 
 def evaluate_model(
     trained_model: TrainedModel,
     test_token_ids: pa.Table,
+    test_spellings: pa.Table,
     baseline_metrics: dict[str, float],
     evaluation: EvaluationParameters,
     compute: ComputeSettings,
@@ -67,17 +95,19 @@ def evaluate_model(
     """Measure the held-out loss of a model, and the source's own where it is known.
 
     Args:
-        trained_model: The model and its vocabulary.
-        test_token_ids: Columns `review_id`, `token_ids`, `rating`; the reviews of the test films.
+        trained_model: The model and its tokenizer.
+        test_token_ids: Columns `review_id`, `token_ids`, `unknown_words`, `rating`; the reviews of the test films.
+        test_spellings: What `measure_spellings` returns.
         baseline_metrics: What `measure_baselines` returns.
         evaluation: Supplies the batch size, the seed of the intervals, and the grammar that wrote the corpus, if any.
         compute: Where the model computes.
 
     Returns:
-        Metrics: see `summarize_losses` and `measure_baselines`; `test/kneser_ney_ratio` (the model's perplexity divided
-        by that of the 5-gram model); `test/calibration_error`; where the source is known, also `test/source_loss` (its
-        exact loss on the same words) and `test/excess_loss` (the model's less that). Then the slices of all words
-        (see `tabulate_slices`), and the calibration of the measured ones (see `calibration_table`).
+        Metrics: see `summarize_losses`, `summarize_characters` and `measure_baselines`; `test/tokens_per_word` of the
+        measured words; `test/kneser_ney_ratio` (the model's perplexity divided by that of the 5-gram model);
+        `test/calibration_error`; where the source is known, also `test/source_loss` (its exact loss on the same words)
+        and `test/excess_loss` (the model's less that). Then the slices of all words (see `tabulate_slices`), and the
+        calibration of the tokens of the measured ones (see `calibration_table`).
 
     Raises:
         ValueError: If the corpus was not written by the configured source.
@@ -86,26 +116,32 @@ def evaluate_model(
     from minigpt_pipeline.model.evaluation import Evaluator
 
     configure_compute(compute)
-    model = trained_model.load_model()
+    model, tokenizer = trained_model.load_model(), trained_model.tokenizer
     windows = make_evaluation_windows(
         test_token_ids,
+        tokenizer,
         model.sequence_length,
         max_words=None,
         begins_with_end=trained_model.has_learnt_ends,
     )
     evaluator = Evaluator(model, evaluation.batch_size)
     losses = evaluator.score(windows)
+    is_measured = windows.scored.positions <= MEASURED_WORDS  # (num_tokens,)
     metrics = baseline_metrics | summarize_losses(losses, evaluation.seed)
+    surprisals = test_spellings["surprisal"].to_numpy()
+    spelled = spell_unknown_words(losses, test_token_ids, tokenizer, surprisals)
+    metrics |= summarize_characters(spelled, evaluation.seed)
+    metrics["test/tokens_per_word"] = int(is_measured.sum()) / metrics["test/words"]
     metrics["test/kneser_ney_ratio"] = (
         metrics["test/perplexity"] / baseline_metrics["test/kneser_ney_perplexity"]
     )
     if evaluation.known_source == "synthetic_reviews":
-        sequences = truncate(test_token_ids, MEASURED_WORDS - 1)
-        source_loss = measure_source_loss(sequences, trained_model.vocabulary)
+        source_loss = measure_source_loss(test_token_ids, tokenizer)
         metrics |= {"test/source_loss": source_loss, "test/excess_loss": metrics["test/loss"] - source_loss}
     probabilities, predicted = evaluator.predict(windows)
-    is_measured = windows.positions <= MEASURED_WORDS
-    calibration = calibration_table(probabilities[is_measured], (predicted == windows.words)[is_measured])
+    calibration = calibration_table(
+        probabilities[is_measured], (predicted == windows.scored.tokens)[is_measured]
+    )
     metrics["test/calibration_error"] = calibration_error(calibration)
     slices = tabulate_slices(losses, test_token_ids["rating"].to_pylist(), evaluation.seed)
     return metrics, slices, calibration
@@ -142,19 +178,42 @@ def summarize_losses(losses: WordLosses, seed: int) -> dict[str, float]:
     }
 
 
-def measure_source_loss(sequences: np.ndarray, vocabulary: Vocabulary) -> float:
-    """Return the exact loss of the grammar that wrote the reviews, in nats per word.
+def summarize_characters(losses: WordLosses, seed: int) -> dict[str, float]:
+    """Reduce losses to what models with different tokenizers are compared by.
 
     Args:
-        sequences: int32, (num_reviews, num_words); 0 is padding.
-        vocabulary: Turns the ids back into words.
+        losses: Of every word of the reviews from the second on, unknown ones spelled out.
+        seed: Of the interval.
+
+    Returns:
+        Of words 2 to 81 of each review and the space before each: `test/bits_per_character`, its 95 % interval over
+        reviews as `..._low` and `..._high`, and `test/characters` (their number).
     """
-    scored = [log_probabilities(vocabulary.decode(sequence))[1:] for sequence in sequences]
+    measured = losses.where(losses.positions <= MEASURED_WORDS)
+    low, high = measured.bits_per_character_interval(seed)
+    return {
+        "test/bits_per_character": measured.bits_per_character(),
+        "test/bits_per_character_low": low,
+        "test/bits_per_character_high": high,
+        "test/characters": float(measured.characters.sum()),
+    }
+
+
+def measure_source_loss(token_ids: pa.Table, tokenizer: Tokenizer) -> float:
+    """Return the exact loss of the grammar that wrote the reviews on the measured words, in nats per word.
+
+    Args:
+        token_ids: Column `token_ids`.
+        tokenizer: Turns the ids back into words.
+    """
+    measured, _ = cut_reviews(token_ids, tokenizer, MEASURED_WORDS)
+    texts = [tokenizer.decode(review) for review in measured["token_ids"].to_pylist()]
+    scored = [log_probabilities(text.split(" "))[1:] for text in texts if text]
     return float(-np.concatenate(scored).mean())
 
 
 def plot_calibration(calibration: pd.DataFrame) -> Any:
-    """Draw how often the most probable word is right, against how sure the model is of it.
+    """Draw how often the most probable token is right, against how sure the model is of it.
 
     Args:
         calibration: Columns `confidence` and `accuracy`; see `calibration_table`.
@@ -170,7 +229,7 @@ def plot_calibration(calibration: pd.DataFrame) -> Any:
     axes.plot(
         calibration["confidence"], calibration["accuracy"], color=MODEL_COLOUR, marker="o", label="model"
     )
-    axes.set_xlabel("probability of the most probable word")
+    axes.set_xlabel("probability of the most probable token")
     axes.set_ylabel("share of places where it comes")
     axes.set_title("Calibration", loc="left", fontweight="bold")
     axes.set_xlim(0, 1)

@@ -6,6 +6,7 @@ from minigpt_pipeline.pipelines.evaluation.nodes import (
     count_ngrams,
     evaluate_model,
     measure_baselines,
+    measure_spellings,
     plot_calibration,
 )
 
@@ -16,21 +17,28 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 count_ngrams,
-                inputs=["train_token_ids", "vocabulary"],
+                inputs=["train_token_ids", "tokenizer"],
                 outputs="ngram_model",
                 name="count_ngrams",
             ),
             Node(
                 measure_baselines,
-                inputs=["ngram_model", "train_token_ids", "test_token_ids"],
+                inputs=["ngram_model", "train_token_ids", "test_token_ids", "tokenizer"],
                 outputs="baseline_metrics",
                 name="measure_baselines",
+            ),
+            Node(
+                measure_spellings,
+                inputs=["train_token_ids", "test_token_ids"],
+                outputs="test_spellings",
+                name="measure_spellings",
             ),
             Node(
                 evaluate_model,
                 inputs=[
                     "trained_model",
                     "test_token_ids",
+                    "test_spellings",
                     "baseline_metrics",
                     "params:evaluation",
                     "compute",

@@ -1,5 +1,6 @@
 """Texts from a trained model, and pictures of how it came to them."""
 
+import logging
 import textwrap
 from typing import Any
 
@@ -12,6 +13,8 @@ from minigpt_pipeline.text.kneser_ney import NgramModel
 from minigpt_pipeline.text.reference_reviews import ReferenceReviews, choose_reviews
 from minigpt_pipeline.text.training_copies import TrainingCopies
 
+logger = logging.getLogger(__name__)
+
 TEXT_WIDTH = 110  # characters of a line in the picture of the samples
 QUALITY_COLUMNS = ("prompt", "text", "readable_text", "ended", "seed")
 MODEL_COLOUR, VALIDATION_COLOUR, NEUTRAL_COLOUR = "#4269d0", "#d1495b", "#6b7280"
@@ -23,7 +26,7 @@ def generate_samples(
     """Write one text for each prompt and seed, the same in every run, so that runs can be compared.
 
     Args:
-        trained_model: The model and its vocabulary.
+        trained_model: The model and its tokenizer.
         generation: Prompts, seeds, and how the next word is chosen.
         compute: Where the model computes.
 
@@ -56,7 +59,7 @@ def measure_quality(
     """Write many texts, each from the first word of a review, and measure them beside such reviews.
 
     Args:
-        trained_model: The model and its vocabulary.
+        trained_model: The model and its tokenizer.
         train_token_ids: Column `token_ids`: what texts may have been copied from.
         test_token_ids: The same of films that no model was trained on.
         ngram_model: The 5-gram model of the training films.
@@ -65,7 +68,8 @@ def measure_quality(
 
     Returns:
         One row a text: `prompt`, `text`, `readable_text`, `ended` (see `generate_samples`), `seed`; and the figures of
-        all, `gen/...` (see `ReferenceReviews.measure`). No row and no figure where no texts shall be measured.
+        all, `gen/...` (see `ReferenceReviews.measure`). No row and no figure where no texts shall be measured,
+        and where tokens are parts of words: the figures count words.
     """
     from minigpt_pipeline.model.compute import configure_compute
     from minigpt_pipeline.model.generation import Writer
@@ -73,11 +77,16 @@ def measure_quality(
 
     if generation.quality_texts is None:
         return pd.DataFrame(columns=list(QUALITY_COLUMNS)), {}
+    if trained_model.tokenizer.kind != "word":
+        logger.warning(
+            "No text is measured: the figures of quality count words, the model's tokens are parts of them"
+        )
+        return pd.DataFrame(columns=list(QUALITY_COLUMNS)), {}
     configure_compute(compute)
     reviews = choose_reviews(test_token_ids, generation.quality_texts)
     reference = ReferenceReviews(reviews, TrainingCopies(train_token_ids), ngram_model)
     writer = Writer(trained_model.load_model(), trained_model.has_learnt_ends)
-    written = write_beside(reference, writer, trained_model.vocabulary, generation.sampling)
+    written = write_beside(reference, writer, trained_model.tokenizer, generation.sampling)
     figures = {f"gen/{name}": value for name, value in written.figures.items()}
     return pd.DataFrame(written.rows, columns=list(QUALITY_COLUMNS)), figures
 
@@ -129,8 +138,8 @@ def plot_loss(training_history: pd.DataFrame) -> Any:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     for name, label, colour in (
-        ("train/loss", "training", MODEL_COLOUR),
-        ("val/loss", "validation films", VALIDATION_COLOUR),
+        ("train/loss", "training, per token", MODEL_COLOUR),
+        ("val/loss", "validation films, per word", VALIDATION_COLOUR),
     ):
         curve = training_history[training_history["name"] == name]
         is_validation = name == "val/loss"
@@ -143,7 +152,7 @@ def plot_loss(training_history: pd.DataFrame) -> Any:
             markersize=3,
         )
     axes.set_xlabel("optimizer step")
-    axes.set_ylabel("loss (nats per word)")
+    axes.set_ylabel("loss (nats)")
     axes.set_title("Learning curve", loc="left", fontweight="bold")
     axes.grid(color=NEUTRAL_COLOUR, alpha=0.2)
     axes.spines[["top", "right"]].set_visible(False)

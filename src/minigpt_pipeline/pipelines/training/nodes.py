@@ -24,7 +24,8 @@ from minigpt_pipeline.parameters import (
 )
 from minigpt_pipeline.text.evaluation_windows import MEASURED_WORDS, make_evaluation_windows
 from minigpt_pipeline.text.sequences import truncate
-from minigpt_pipeline.text.vocabulary import Vocabulary
+from minigpt_pipeline.text.tokenizer import Tokenizer
+from minigpt_pipeline.text.tokenizer_json import describe_tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ WRITTEN_ON_THE_WAY = {"prompts", "seeds", "sampling"}
 def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
     train_token_ids: pa.Table,
     validation_token_ids: pa.Table,
-    vocabulary: Vocabulary,
+    tokenizer: Tokenizer,
     model: ModelParameters,
     training: TrainingParameters,
     generation: GenerationParameters,
@@ -54,7 +55,7 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
     Args:
         train_token_ids: Columns `review_id`, `token_ids`; the reviews of the training films.
         validation_token_ids: The same of the films that choose the best weights.
-        vocabulary: The words.
+        tokenizer: Whose ids they are.
         model: Sizes of the model.
         training: Optimizer, limits, seed, and how often to log, measure and write texts.
         generation: Prompts of the texts that are written on the way.
@@ -76,15 +77,15 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
 
     device = configure_compute(compute)
     keras.utils.set_random_seed(training.seed)
-    network = create_model(model, len(vocabulary))
+    network = create_model(model, len(tokenizer), tokenizer.unknown_id)
     train_sequences = arrange_sequences(train_token_ids, model, training)
     validation = make_evaluation_windows(
-        validation_token_ids, model.sequence_length, MEASURED_WORDS, train_sequences.learn_ends
+        validation_token_ids, tokenizer, model.sequence_length, MEASURED_WORDS, train_sequences.learn_ends
     )
     fingerprint = make_fingerprint(
         train_token_ids=train_sequences.content,
         validation_token_ids=np.stack([validation.inputs, validation.labels]),
-        vocabulary=vocabulary.words,
+        tokenizer=describe_tokenizer(tokenizer),
         model=model.model_dump(),
         training=describe_training(training),
         generation=generation.model_dump(include=WRITTEN_ON_THE_WAY),
@@ -92,7 +93,7 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
     )
     record = TrainingRecord(training_log)
     has_learnt_ends = train_sequences.learn_ends
-    generator = TextGenerator(vocabulary, generation, training.sample_every_epochs, record, has_learnt_ends)
+    generator = TextGenerator(tokenizer, generation, training.sample_every_epochs, record, has_learnt_ends)
     outcome = train(
         network,
         train_sequences,
@@ -109,7 +110,7 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
         "precision": device.precision,
         "has_learnt_ends": has_learnt_ends,
     }
-    trained_model = TrainedModel.from_model(network, vocabulary, how | outcome.summary)
+    trained_model = TrainedModel.from_model(network, tokenizer, how | outcome.summary)
     return trained_model, outcome.history, outcome.speed
 
 

@@ -8,16 +8,20 @@ import pyarrow.compute as pc
 from minigpt_pipeline.parameters import VectorizationParameters
 from minigpt_pipeline.text.film_split import PARTS, assign_parts
 from minigpt_pipeline.text.standardization import split_words
+from minigpt_pipeline.text.subword_tokenizer import train_subword_tokenizer
 from minigpt_pipeline.text.threads import map_in_order
-from minigpt_pipeline.text.vocabulary import Vocabulary, choose_words, count_words
+from minigpt_pipeline.text.tokenizer import Tokenizer
+from minigpt_pipeline.text.vocabulary import add_counts, count_words
+from minigpt_pipeline.text.word_tokenizer import train_word_tokenizer
 
 
-def adapt_vocabulary(reviews: Iterable[pa.RecordBatch], vectorization: VectorizationParameters) -> Vocabulary:
-    """Take the most frequent words of the training films.
+def train_tokenizer(reviews: Iterable[pa.RecordBatch], vectorization: VectorizationParameters) -> Tokenizer:
+    """Choose tokens by the words of the training films.
 
     Args:
         reviews: Columns `movie_id` and `text`.
-        vectorization: Supplies the shares of the films, the vocabulary's size and the fewest words to make one from.
+        vectorization: Supplies the shares of the films, what the tokens are and how many, and the fewest words to
+            choose them by.
 
     Raises:
         ValueError: If the training films have fewer words than `min_words`.
@@ -27,19 +31,22 @@ def adapt_vocabulary(reviews: Iterable[pa.RecordBatch], vectorization: Vectoriza
         is_train = pc.equal(assign_parts(piece, vectorization.split), "train")
         return is_train.true_count, count_words(split_words(piece["text"].filter(is_train)))
 
-    num_reviews, counts = zip(*map_in_order(count, reviews), strict=True)
-    num_words = sum(pc.sum(table["count"], min_count=0).as_py() for table in counts)
+    num_reviews, tables = zip(*map_in_order(count, reviews), strict=True)
+    counts = add_counts(tables)
+    num_words = pc.sum(counts["count"], min_count=0).as_py()
     if num_words < vectorization.min_words:
         raise ValueError(
             f"The {sum(num_reviews)} reviews of the training films have {num_words} words between them, "
             f"expected at least {vectorization.min_words}: ingest more reviews, "
             "or lower min_words in conf/base/parameters_vectorization.yml"
         )
-    return choose_words(counts, vectorization.vocabulary_size)
+    if vectorization.tokenizer == "subword":
+        return train_subword_tokenizer(counts, vectorization.vocabulary_size)
+    return train_word_tokenizer(counts, vectorization.vocabulary_size)
 
 
 def encode_reviews(
-    reviews: Iterable[pa.RecordBatch], vocabulary: Vocabulary, vectorization: VectorizationParameters
+    reviews: Iterable[pa.RecordBatch], tokenizer: Tokenizer, vectorization: VectorizationParameters
 ) -> tuple[pa.Table, ...]:
     """Turn words into token ids, part by part.
 
@@ -47,22 +54,25 @@ def encode_reviews(
 
     Args:
         reviews: Columns `review_id`, `movie_id`, `rating` and `text`.
-        vocabulary: The words that have an id of their own.
+        tokenizer: Gives words their ids.
         vectorization: Supplies the shares of the films.
 
     Returns:
-        For `train`, `validation` and `test` a table with the columns `review_id`, `rating` and `token_ids`: list of
-        int32, all words of the review, 1 for a word outside the vocabulary. All reviews of a film are in one of them.
+        For `train`, `validation` and `test` a table with the columns `review_id`, `rating`, `token_ids` (list of
+        int32, of all words of the review) and `unknown_words` (list of strings: those that `[UNK]` stands for, in
+        their order). All reviews of a film are in one of them.
     """
 
     def encode(piece: pa.RecordBatch) -> list[pa.RecordBatch]:
         parts = assign_parts(piece, vectorization.split)
-        token_ids = vocabulary.encode_lists(split_words(piece["text"]))
+        words = split_words(piece["text"])
+        token_ids = tokenizer.encode_lists(words)
         encoded = pa.record_batch(
             {
                 "review_id": piece["review_id"].cast(pa.string()),
                 "rating": piece["rating"].cast(pa.int8()),
                 "token_ids": token_ids,
+                "unknown_words": tokenizer.find_unknown_words(words, token_ids),
             }
         )
         return [encoded.filter(pc.equal(parts, part)) for part in PARTS]

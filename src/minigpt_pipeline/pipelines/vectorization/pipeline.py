@@ -2,22 +2,22 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from minigpt_pipeline.pipelines.vectorization.nodes import adapt_vocabulary, encode_reviews
+from minigpt_pipeline.pipelines.vectorization.nodes import encode_reviews, train_tokenizer
 
 
 def create_pipeline() -> Pipeline:
-    """`reviews` to `vocabulary` and the token ids of the three parts."""
+    """`reviews` to `tokenizer` and the token ids of the three parts."""
     return Pipeline(
         [
             Node(
-                adapt_vocabulary,
+                train_tokenizer,
                 inputs=["reviews", "params:vectorization"],
-                outputs="vocabulary",
-                name="adapt_vocabulary",
+                outputs="tokenizer",
+                name="train_tokenizer",
             ),
             Node(
                 encode_reviews,
-                inputs=["reviews", "vocabulary", "params:vectorization"],
+                inputs=["reviews", "tokenizer", "params:vectorization"],
                 outputs=["train_token_ids", "validation_token_ids", "test_token_ids"],
                 name="encode_reviews",
             ),
