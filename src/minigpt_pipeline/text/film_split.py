@@ -33,7 +33,8 @@ def assign_parts(reviews: pa.RecordBatch, shares: SplitParameters) -> pa.StringA
     """Send each review to the part of its film.
 
     Args:
-        reviews: Columns `review_id`, `movie_id` (null where the film is not known) and `text`.
+        reviews: Columns `movie_id` (null where the film is not known), `text`, and `review_id`; without it no review is
+            an unlabelled one.
         shares: Shares of the films.
 
     Returns:
@@ -44,7 +45,7 @@ def assign_parts(reviews: pa.RecordBatch, shares: SplitParameters) -> pa.StringA
     films = pc.coalesce(reviews["movie_id"].cast(text.type), text).dictionary_encode()
     part_of_film = [assign_part(film, shares) for film in films.dictionary.to_pylist()]
     parts = pa.array(part_of_film, pa.string()).take(films.indices)
-    trains_or_measures = pc.or_(
-        pc.equal(parts, "train"), pc.invert(pc.starts_with(reviews["review_id"], UNLABELLED))
-    )
-    return pc.if_else(trains_or_measures, parts, None)
+    if "review_id" not in reviews.schema.names:
+        return parts
+    is_unlabelled = pc.starts_with(reviews["review_id"], UNLABELLED)
+    return pc.if_else(pc.and_(is_unlabelled, pc.not_equal(parts, "train")), None, parts)
