@@ -8,7 +8,7 @@ import pandas as pd
 from minigpt_pipeline.parameters import SweepParameters
 from minigpt_pipeline.search.search import LOOKS, SECONDS
 from minigpt_pipeline.search.space import nest
-from minigpt_pipeline.search.study_store import REASON, RETRIES
+from minigpt_pipeline.search.study_store import REASON, REFUSED, RETRIES
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -32,7 +32,7 @@ def tabulate_trials(study: "Study", sweep: SweepParameters) -> pd.DataFrame:
     """Return a row a trial.
 
     Returns:
-        `trial` (its number), `state` (`complete`, `pruned`, `fail` or `waiting`), `loss` (the lowest on the validation
+        `trial` (its number), `state` (`complete`, `pruned`, `refused`, `fail` or `waiting`), `loss` (the lowest on the validation
         films, nats per word; of a trial that was not trained to its end up to there), `seconds`, `reason` (why it ended
         before, or empty), `retries` (number of the trial that it repeats, Int64), and a column for each parameter that
         varies, its value as JSON (empty where it has none).
@@ -40,7 +40,7 @@ def tabulate_trials(study: "Study", sweep: SweepParameters) -> pd.DataFrame:
     rows = [
         {
             "trial": trial.number,
-            "state": trial.state.name.lower(),
+            "state": "refused" if trial.user_attrs.get(REFUSED) else trial.state.name.lower(),
             "loss": min([look[-1] for look in trial.user_attrs.get(LOOKS, ())], default=None),
             "seconds": trial.user_attrs.get(SECONDS),
             "reason": trial.user_attrs.get(REASON, ""),

@@ -13,7 +13,7 @@ from minigpt_pipeline.model.training_log import TrainingLog
 from minigpt_pipeline.parameters import ModelParameters, SweepParameters, TrainingParameters
 from minigpt_pipeline.search.reporting_log import Look, ReportingLog
 from minigpt_pipeline.search.space import Values, nest, suggest
-from minigpt_pipeline.search.study_store import REASON, UNFINISHED, judged_trials, refused_trials
+from minigpt_pipeline.search.study_store import REASON, REFUSED, UNFINISHED, judged_trials, refused_trials
 from minigpt_pipeline.search.sweep_log import SweepLog, TrialLog
 from minigpt_pipeline.search.timing import limit_steps
 
@@ -53,13 +53,13 @@ class TrialEndedError(Exception):
 
     Args:
         reason: In a few words.
-        state: Optuna's: `PRUNED` says that its parameters are no good, `FAIL` that nothing is known of them.
-        is_unfinished: Whether they are tried again when the search goes on.
+        is_refused: Whether its parameters don't go together. The sampler learns from that, and no trial is counted.
+        is_unfinished: Whether nothing is known of them, and they are tried again when the search goes on.
     """
 
-    def __init__(self, reason: str, state: str, *, is_unfinished: bool = False) -> None:
+    def __init__(self, reason: str, *, is_refused: bool = False, is_unfinished: bool = False) -> None:
         super().__init__(reason)
-        self.state = state
+        self.is_refused = is_refused
         self.is_unfinished = is_unfinished
 
 
@@ -133,8 +133,8 @@ class Search:
         from optuna.trial import TrialState
 
         # A seed for each trial: a search that goes on suggests what it would have suggested without a break.
-        num_tried = len(judged_trials(self.study)) + len(refused_trials(self.study))
-        self.study.sampler = make_sampler(self.sweep, num_tried)
+        num_judged, num_refused = len(judged_trials(self.study)), len(refused_trials(self.study))
+        self.study.sampler = make_sampler(self.sweep, num_judged, num_refused)
         trial = self.study.ask()
         values = suggest(trial, self.sweep.space)
         self._announce(trial.number, values)
@@ -150,9 +150,15 @@ class Search:
             state = TrialState.COMPLETE
             if ended:
                 trial.set_user_attr(REASON, str(ended))
+                trial.set_user_attr(REFUSED, ended.is_refused)
                 trial.set_user_attr(UNFINISHED, ended.is_unfinished)
-                state = TrialState[ended.state]
-            log.describe({"trial_state": state.name.lower(), "trial_reason": str(ended or "")})
+                state = TrialState.FAIL if ended.is_unfinished else TrialState.PRUNED
+            log.describe(
+                {
+                    "trial_state": "refused" if ended and ended.is_refused else state.name.lower(),
+                    "trial_reason": str(ended or ""),
+                }
+            )
             self.study.tell(trial, loss, state=state)
         self._log_outcome(trial.number, loss, ended)
         return str(ended) == INTERRUPTED
@@ -179,11 +185,11 @@ class Search:
                 log.describe({"max_steps": str(training.max_steps)})
             result = self.train_trial(model, training, ReportingLog(log, look))
         except FloatingPointError as error:
-            raise TrialEndedError(str(error), "PRUNED") from error
+            raise TrialEndedError(str(error)) from error
         except ValueError as error:
-            raise TrialEndedError(describe_refusal(error), "FAIL") from error
+            raise TrialEndedError(describe_refusal(error), is_refused=True) from error
         if result.is_interrupted:
-            raise TrialEndedError(INTERRUPTED, "FAIL", is_unfinished=True)
+            raise TrialEndedError(INTERRUPTED, is_unfinished=True)
         return result.loss
 
     def _judge(self, trial: "Trial", measured: Look, share: float) -> None:
@@ -192,11 +198,9 @@ class Search:
         if share >= 1:
             return
         if trial.should_prune():
-            raise TrialEndedError(
-                f"given up at step {measured.step}, validation loss {measured.loss:.4f}", "PRUNED"
-            )
+            raise TrialEndedError(f"given up at step {measured.step}, validation loss {measured.loss:.4f}")
         if self.seconds_left() <= 0:
-            raise TrialEndedError("the minutes of the search are over", "FAIL", is_unfinished=True)
+            raise TrialEndedError("the minutes of the search are over", is_unfinished=True)
 
     def _announce(self, number: int, values: Values) -> None:
         left = max(0, round(self.seconds_left()))
@@ -236,22 +240,24 @@ def limits_of_trials(sweep: SweepParameters) -> Values:
     }
 
 
-def make_sampler(sweep: SweepParameters, num_tried: int) -> Any:
+def make_sampler(sweep: SweepParameters, num_judged: int, num_refused: int) -> Any:
     """Return a tree-structured Parzen estimator (Bergstra et al., 2011) over all parameters together.
 
     Args:
         sweep: Supplies the seed, and how many trials are drawn at random first.
-        num_tried: Trials so far.
+        num_judged: Trials so far.
+        num_refused: Trials so far whose parameters did not go together; Optuna counts them too.
     """
     import warnings
 
     from optuna.exceptions import ExperimentalWarning
     from optuna.samplers import TPESampler
 
-    seed = int(np.random.SeedSequence([sweep.seed, num_tried]).generate_state(1)[0])
+    seed = int(np.random.SeedSequence([sweep.seed, num_judged, num_refused]).generate_state(1)[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return TPESampler(seed=seed, n_startup_trials=sweep.random_trials, multivariate=True)
+        num_random = sweep.random_trials + num_refused
+        return TPESampler(seed=seed, n_startup_trials=num_random, multivariate=True)
 
 
 def make_pruner(sweep: SweepParameters) -> "BasePruner":

@@ -18,9 +18,9 @@ logger = logging.getLogger(__name__)
 
 STUDY = "sweep"
 FINGERPRINT = "fingerprint"
-REASON, UNFINISHED, RETRIES = "reason", "unfinished", "retries"
-"""Attributes of a trial: why it ended before its training did; whether that says nothing of its parameters; and the
-number of the trial that it repeats."""
+REASON, REFUSED, UNFINISHED, RETRIES = "reason", "refused", "unfinished", "retries"
+"""Attributes of a trial: why it ended before its training did; whether its parameters don't go together; whether nothing
+is known of them; and the number of the trial that it repeats."""
 HARMLESS = ("code", "libraries")
 """Parts of a fingerprint that may change in the course of a search: it says so and goes on."""
 
@@ -124,15 +124,16 @@ def repeat_unfinished(study: "Study") -> None:
 
 
 def judged_trials(study: "Study") -> list["FrozenTrial"]:
-    """Return the trials of which something is known: they were trained to the end, given up, or broke down."""
-    from optuna.trial import TrialState
-
-    return study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
+    """Return the trials that were trained to their end, were given up, or broke down."""
+    return [trial for trial in _known_trials(study) if not trial.user_attrs.get(REFUSED)]
 
 
 def refused_trials(study: "Study") -> list["FrozenTrial"]:
     """Return the trials whose parameters don't go together."""
+    return [trial for trial in _known_trials(study) if trial.user_attrs.get(REFUSED)]
+
+
+def _known_trials(study: "Study") -> list["FrozenTrial"]:
     from optuna.trial import TrialState
 
-    failed = study.get_trials(states=(TrialState.FAIL,))
-    return [trial for trial in failed if not trial.user_attrs.get(UNFINISHED)]
+    return study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
