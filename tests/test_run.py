@@ -438,7 +438,7 @@ main()
 
 def test_a_search_is_one_run_with_its_trials_below_it_also_when_it_goes_on(staged: Path) -> None:
     known = {run.info.run_id for run in list_runs(staged)}
-    kedro_run(staged, ["sweep"], {"sweep": {"max_trials": 2}})
+    kedro_run(staged, ["sweep"], {"sweep": {"max_trials": 1}})
     kedro_run(staged, ["sweep"])
 
     data = staged / "data/test"
@@ -449,13 +449,15 @@ def test_a_search_is_one_run_with_its_trials_below_it_also_when_it_goes_on(stage
     assert search.info.status == "FINISHED"
     assert {run.data.tags["mlflow.parentRunId"] for run in children.values()} == {search.info.run_id}
     assert sorted(children) == sorted(map(str, trials["trial"]))
-    assert trials["state"].isin(["complete", "pruned"]).sum() == 4
+    assert trials["state"].isin(["complete", "pruned"]).sum() == 3
     for trial in trials.itertuples():
         child = children[str(trial.trial)]
         assert child.data.tags["trial_state"] == trial.state
         assert child.data.params["training.max_steps"] == "8"
         history = mlflow.MlflowClient().get_metric_history(child.info.run_id, "val/loss")
-        assert [trial.loss] == [min(look.value for look in history)] or trial.state == "fail"
+        assert (
+            ([trial.loss] == [min(look.value for look in history)]) if history else trial.state == "refused"
+        )
     assert search.data.metrics["sweep/best_loss"] == pytest.approx(
         trials.query("state == 'complete'")["loss"].min()
     )

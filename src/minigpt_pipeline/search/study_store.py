@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 STUDY = "sweep"
 FINGERPRINT = "fingerprint"
 REASON, REFUSED, UNFINISHED, RETRIES = "reason", "refused", "unfinished", "retries"
-"""Attributes of a trial: why it ended before its training did; whether its parameters don't go together; whether nothing
-is known of them; and the number of the trial that it repeats."""
+"""Attributes of a trial: why it ended before its training did; whether its parameters don't go together; whether
+nothing is known of them; and the number of the trial that it repeats."""
 HARMLESS = ("code", "libraries")
 """Parts of a fingerprint that may change in the course of a search: it says so and goes on."""
 

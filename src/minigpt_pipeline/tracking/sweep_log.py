@@ -6,7 +6,6 @@ from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
 
-from minigpt_pipeline.tracking.parameter_logging import flatten_parameters, log_parameters
 from minigpt_pipeline.tracking.training_log import MlflowTrainingLog
 
 TRIAL_TAG = "trial"
@@ -32,6 +31,8 @@ class MlflowSweepLog:
     def open_trial(self, number: int, parameters: Mapping[str, Any]) -> Iterator[MlflowTrialLog]:
         """Open a child run with the parameters of a trial."""
         import mlflow
+
+        from minigpt_pipeline.tracking.parameter_logging import flatten_parameters, log_parameters
 
         parent = mlflow.get_run(mlflow.active_run().info.run_id)
         common = {name: parent.data.tags[name] for name in COMMON_TAGS if name in parent.data.tags}
