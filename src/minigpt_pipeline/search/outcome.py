@@ -34,8 +34,8 @@ def tabulate_trials(study: "Study", sweep: SweepParameters) -> pd.DataFrame:
     Returns:
         `trial` (its number), `state` (`complete`, `pruned`, `refused`, `fail` or `waiting`), `loss` (the lowest on the
         validation films, nats per word; of a trial that was not trained to its end up to there), `seconds`, `reason`
-        (why it ended before, or empty), `retries` (number of the trial that it repeats, Int64), and a column for each parameter that
-        varies, its value as JSON (empty where it has none).
+        (why it ended before, or empty), `retries` (number of the trial that it repeats, Int64), and a column for each
+        parameter that varies, its value as JSON (empty where it has none).
     """
     rows = [
         {
