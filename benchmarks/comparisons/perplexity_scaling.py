@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import project
-from benchmarks.comparisons.time_to_perplexity import VALIDATION_FILE, load_table, load_vocabulary
+from benchmarks.comparisons.time_to_perplexity import VALIDATION_FILE, load_table, load_tokenizer
 from benchmarks.corpus import TRAIN_FILE, find_data
 from benchmarks.harness import BenchmarkError, Variant
 from benchmarks.machine import describe_machine, fingerprint
@@ -22,16 +22,11 @@ from benchmarks.worker import Worker
 
 WORKERS = "benchmarks.comparisons.perplexity_scaling"
 SIZES: dict[str, dict[str, Any]] = {
-    "width 64": {"embed_dim": 64, "head_dim": 64, "feed_forward_dim": 64},
-    "width 128": {"embed_dim": 128, "head_dim": 128, "feed_forward_dim": 128},
-    "the example": {},
-    "width 256, 2 blocks": {"num_blocks": 2, "normalization": "pre"},
-    "width 384, 2 blocks": {
-        "embed_dim": 384,
-        "feed_forward_dim": 768,
-        "num_blocks": 2,
-        "normalization": "pre",
-    },
+    "width 64": {"embed_dim": 64, "feed_forward_dim": 256},
+    "width 128": {"embed_dim": 128, "feed_forward_dim": 512},
+    "1 block": {"num_blocks": 1},
+    "base": {},
+    "width 384": {"embed_dim": 384, "feed_forward_dim": 1536},
 }
 """What differs from `base` after `--params model.`; a new size is a line here."""
 MINUTES, QUICK_MINUTES = (5, 15, 40), (0.2,)
@@ -104,7 +99,7 @@ class StudyPoint(Worker):
         for name, path in (("train", TRAIN_FILE), ("validation", VALIDATION_FILE)):
             table = load_table(Path(data) / path, num_reviews)
             self.catalog[f"{name}_token_ids"] = MemoryDataset(table, copy_mode="assign")
-        self.catalog["vocabulary"] = MemoryDataset(load_vocabulary(Path(data)), copy_mode="assign")
+        self.catalog["tokenizer"] = MemoryDataset(load_tokenizer(Path(data)), copy_mode="assign")
         self.info = {"parameters": self.catalog.load("params:training").model_dump()}
 
     def measure(self) -> dict[str, float]:

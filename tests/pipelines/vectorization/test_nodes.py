@@ -102,11 +102,11 @@ def test_unlabelled_reviews_add_to_the_training_part_alone(
         review_id=[f"train/unsup/{number}" for number in range(len(reviews))], label=None, rating=None
     ).astype({"label": "str", "rating": "Int8"})
     more = [*pieces, *pa.Table.from_pandas(unlabelled, schema=pieces[0].schema).to_batches()]
-    vocabulary = adapt_vocabulary(pieces, vectorization)
+    tokenizer = train_tokenizer(pieces, vectorization)
 
-    train, *measuring = encode_reviews(more, vocabulary, vectorization)
+    train, *measuring = encode_reviews(more, tokenizer, vectorization)
 
-    labelled = encode_reviews(pieces, vocabulary, vectorization)
+    labelled = encode_reviews(pieces, tokenizer, vectorization)
     assert measuring == list(labelled[1:])
     added = train.slice(len(labelled[0]))
     assert added["token_ids"] == labelled[0]["token_ids"]

@@ -23,7 +23,7 @@ from minigpt_pipeline.search.outcome import TRIAL_TYPES, describe_best, tabulate
 from minigpt_pipeline.search.search import Search, TrialResult
 from minigpt_pipeline.search.study_store import StudyStore
 from minigpt_pipeline.search.sweep_log import SweepLog
-from minigpt_pipeline.text.vocabulary import Vocabulary
+from minigpt_pipeline.text.tokenizer import Tokenizer
 
 BEST_COLOUR, OTHER_COLOUR, NEUTRAL_COLOUR = "#d1495b", "#4269d0", "#6b7280"
 WITHOUT_EFFECT = {"max_minutes", "max_trials"}
@@ -33,7 +33,7 @@ WITHOUT_EFFECT = {"max_minutes", "max_trials"}
 def search_parameters(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
     train_token_ids: pa.Table,
     validation_token_ids: pa.Table,
-    vocabulary: Vocabulary,
+    tokenizer: Tokenizer,
     model: ModelParameters,
     training: TrainingParameters,
     generation: GenerationParameters,
@@ -49,7 +49,7 @@ def search_parameters(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
     Args:
         train_token_ids: Columns `review_id`, `token_ids`; the reviews of the training films.
         validation_token_ids: The same of the films that trials are compared by.
-        vocabulary: The words.
+        tokenizer: Whose ids they are.
         model: Sizes of the model, of which a trial changes some.
         training: How it is trained; a trial changes some of it, and has limits of its own.
         generation: Prompts; no trial writes texts.
@@ -69,7 +69,7 @@ def search_parameters(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
     def train_trial(
         trial_model: ModelParameters, trial_training: TrainingParameters, training_log: TrainingLog
     ) -> TrialResult:
-        inputs = train_token_ids, validation_token_ids, vocabulary
+        inputs = train_token_ids, validation_token_ids, tokenizer
         return measure_trial(
             train_model(*inputs, trial_model, trial_training, generation, compute, training_log, None)[
                 0

@@ -19,7 +19,7 @@ def create_pipeline() -> Pipeline:
                 inputs=[
                     "train_token_ids",
                     "validation_token_ids",
-                    "vocabulary",
+                    "tokenizer",
                     "params:model",
                     "params:training",
                     "params:generation",
