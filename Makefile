@@ -71,6 +71,10 @@ compare: install ## One page that compares runs: RUNS="ID ID ..." (beginnings of
 samples: install ## Texts of the model of ENV for each preset, none picked, in docs/samples.md (make samples ENV=base)
 	$(BIN)/python -m benchmarks.write_samples --env $(ENV)
 
+.PHONY: sweep
+sweep: install ## Search for better parameters (conf/base/parameters_sweep.yml); what was killed or has ended goes on
+	$(BIN)/kedro run --pipeline sweep --env $(ENV)
+
 .PHONY: viz
 viz: install ## Kedro-Viz: the pipelines as a picture
 	$(BIN)/kedro viz run --env $(ENV)

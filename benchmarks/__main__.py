@@ -23,6 +23,7 @@ COMPARISONS = {
     "data": "archive to token ids: seconds by stage, memory at one and two times the reviews",
     "startup": "kedro run of one pipeline against the import of Kedro and MLflow",
     "scaling": "ours by vocabulary, width, context and batch, with a plot (a quarter of an hour)",
+    "perplexity_scaling": "perplexity by minutes, words and parameters, with a plot (hours, bit by bit; only by name)",
     "time_to_perplexity": "training until the reference's best perplexity (hours; only by name)",
 }
 WIDTH_OF_A_FILE = 140  # characters
@@ -53,6 +54,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--rounds", type=int, help="slices of each variant (default: what the comparison needs)"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        help="of training that perplexity_scaling may add (default: all that is missing)",
     )
     parser.add_argument(
         "--device", choices=("auto", "cpu", "gpu"), default="auto", help="default: %(default)s"
@@ -97,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     images=PROJECT / "docs/images" if keeps_images else output,
                     folder=Path(folder),
                     report=_Progress(name, console),
+                    minutes=asked.minutes,
                 )
                 run(name, options)
     except KeyboardInterrupt:

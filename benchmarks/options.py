@@ -19,6 +19,7 @@ class Options:
         images: Where plots are written.
         folder: A temporary folder for whatever the variants write.
         report: Shows progress.
+        minutes: Of training, of a comparison that is measured bit by bit; null means all that is missing.
     """
 
     is_quick: bool
@@ -29,6 +30,7 @@ class Options:
     images: Path
     folder: Path
     report: Report
+    minutes: float | None = None
 
     def choose(self, usual: int, quick: int) -> int:
         """Return a number of things to do."""

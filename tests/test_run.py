@@ -328,7 +328,7 @@ def test_evaluation_says_when_the_store_does_not_know_the_model(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other.db'}")
 
-    with pytest.raises(TrackingStoreError, match="set MLFLOW_TRACKING_URI to the store it was trained with"):
+    with pytest.raises(TrackingStoreError, match="set MLFLOW_TRACKING_URI to the store it was made with"):
         kedro_run(whole, ["evaluation"])
 
 
@@ -434,3 +434,40 @@ main()
     (run,) = list_runs(project)
     assert run.info.status == "KILLED"
     assert not [path for path in (project / "data/test").rglob("*") if ".partial" in path.name]
+
+
+def test_a_search_is_one_run_with_its_trials_below_it_also_when_it_goes_on(staged: Path) -> None:
+    known = {run.info.run_id for run in list_runs(staged)}
+    kedro_run(staged, ["sweep"], {"sweep": {"max_trials": 1}})
+    kedro_run(staged, ["sweep"])
+
+    data = staged / "data/test"
+    trials = pd.read_parquet(data / "07_model_output/sweep_trials.parquet")
+    runs = [run for run in list_runs(staged) if run.info.run_id not in known]
+    (search,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+    children = {run.data.tags["trial"]: run for run in runs if run is not search}
+    assert search.info.status == "FINISHED"
+    assert {run.data.tags["mlflow.parentRunId"] for run in children.values()} == {search.info.run_id}
+    assert sorted(children) == sorted(map(str, trials["trial"]))
+    assert trials["state"].isin(["complete", "pruned"]).sum() == 3
+    for trial in trials.itertuples():
+        child = children[str(trial.trial)]
+        assert child.data.tags["trial_state"] == trial.state
+        assert child.data.params["training.max_steps"] == "8"
+        history = mlflow.MlflowClient().get_metric_history(child.info.run_id, "val/loss")
+        assert (
+            ([trial.loss] == [min(look.value for look in history)]) if history else trial.state == "refused"
+        )
+    assert search.data.metrics["sweep/best_loss"] == pytest.approx(
+        trials.query("state == 'complete'")["loss"].min()
+    )
+    assert {
+        "sweep/trials.csv",
+        "sweep/looks.csv",
+        "sweep/best_parameters.yml",
+        "sweep/search.png",
+    } <= list_artifacts(search.info.run_id)
+    best = (data / "08_reporting/best_parameters.yml").read_text()
+    arguments = best.splitlines()[1].removeprefix("# kedro run --params ")
+    assert "training.optimizer.learning_rate=" in arguments
+    assert not search.inputs.dataset_inputs

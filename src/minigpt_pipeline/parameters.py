@@ -13,6 +13,10 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 """A part of a whole, from 0 to 1."""
 
 
+LIMITS_OF_TRIALS = ("training.seed", "training.epochs", "training.max_steps", "training.max_minutes")
+"""What a sweep can't vary: its trials would not be given the same."""
+
+
 class Parameters(BaseModel):
     """What all parameter models have in common: they are frozen and refuse unknown names.
 
@@ -266,6 +270,114 @@ class TrainingParameters(Parameters):
     """A killed training goes on from its newest checkpoint; null means that the clock saves none."""
     checkpoint_every_steps: Annotated[int, Field(ge=1)] | None
     """The same, counted in optimizer steps; with both, whichever comes first."""
+
+
+class SearchedParameter(Parameters):
+    """A parameter that a sweep varies: one of `choices`, or a number from `low` to `high`."""
+
+    name: str
+    """Where it stands in `model` or `training`, such as `training.optimizer.learning_rate`."""
+    choices: Annotated[list[bool | int | float | str | None], Field(min_length=1)] | None = None
+    low: int | float | None = None
+    high: int | float | None = None
+    """With two whole numbers all between them are whole."""
+    log: bool = False
+    """Whether 0.001 to 0.01 is as far as 0.01 to 0.1."""
+    step: int | float | None = None
+    """Between two numbers that can be drawn; null means 1 for whole numbers, and any for others."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_parameter(cls, name: str) -> str:
+        group, *path = name.split(".")
+        model: Any = {"model": ModelParameters, "training": TrainingParameters}.get(group)
+        for field in path:
+            fields = getattr(model, "model_fields", {})
+            model = fields[field].annotation if field in fields else None
+        if not path or model is None or hasattr(model, "model_fields"):
+            raise ValueError(
+                f"{name!r} is no parameter of model or training: see conf/base/parameters_training.yml, "
+                "and write it as in training.optimizer.learning_rate"
+            )
+        if name in LIMITS_OF_TRIALS:
+            raise ValueError(f"{name} is a limit of every trial and can't be searched: see sweep.trial")
+        return name
+
+    @model_validator(mode="after")
+    def _is_a_choice_or_a_range(self) -> Self:
+        is_range = self.low is not None and self.high is not None
+        if (self.choices is not None) == is_range or (self.low is None) != (self.high is None):
+            raise ValueError(f"{self.name} needs either choices, or low and high")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"{self.name}: low={self.low} is larger than high={self.high}")
+        if self.log and (self.step is not None or (self.low or 0) <= 0):
+            raise ValueError(
+                f"{self.name}: log=true needs low > 0 (now {self.low}) and no step (now {self.step})"
+            )
+        return self
+
+
+class TrialParameters(Parameters):
+    """What every trial of a sweep is given, in place of the limits of `training`."""
+
+    max_steps: Annotated[int, Field(ge=1)] | None
+    max_minutes: Annotated[float, Field(gt=0.0)] | None
+    evaluate_every_steps: Annotated[int, Field(ge=1)]
+    """Steps between two looks at the `validation` films; at each of them a trial may be given up."""
+    timed_steps: Annotated[int, Field(ge=2)] | None
+    """Steps that are timed before a trial, so that its learning rate falls to zero within `max_minutes` at the speed of
+    its model; null means that it falls as `training` says."""
+
+    @model_validator(mode="after")
+    def _has_a_limit(self) -> Self:
+        if self.max_steps is None and self.max_minutes is None:
+            raise ValueError(
+                "A trial without max_steps and max_minutes is a whole training: "
+                "set one of them in conf/base/parameters_sweep.yml"
+            )
+        if self.timed_steps is not None and self.max_minutes is None:
+            raise ValueError(f"timed_steps={self.timed_steps} needs max_minutes: set both, or neither")
+        return self
+
+
+class PruningParameters(Parameters):
+    """When a trial is given up: at a look at which its lowest loss is above the median of the others' then."""
+
+    first_trials: Annotated[int, Field(ge=1)]
+    """Trials that must have been trained to their end before."""
+    first_share: Share
+    """Part of a trial before which it is never given up: what learns slowly at first may be the best at last."""
+
+
+class SweepParameters(Parameters):
+    """A search for better parameters; trials are compared by their loss on the `validation` films."""
+
+    seed: Annotated[int, Field(ge=0)]
+    max_minutes: Annotated[float, Field(gt=0.0)]
+    """Of the whole search, interruptions left out."""
+    max_trials: Annotated[int, Field(ge=1)]
+    random_trials: Annotated[int, Field(ge=0)]
+    """Trials that are drawn at random before the sampler learns from them."""
+    trial: TrialParameters
+    pruning: PruningParameters | None
+    """Null means that every trial is trained to its end."""
+    space: Annotated[list[SearchedParameter], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _has_time_for_a_trial(self) -> Self:
+        if self.trial.max_minutes is not None and self.trial.max_minutes > self.max_minutes:
+            raise ValueError(
+                f"max_minutes={self.max_minutes:g} has no room for a trial of max_minutes={self.trial.max_minutes:g}: "
+                "change one of them in conf/base/parameters_sweep.yml"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [parameter.name for parameter in self.space]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"The space names {', '.join(twice)} twice: conf/base/parameters_sweep.yml")
+        return self
 
 
 class EvaluationParameters(Parameters):

@@ -7,6 +7,7 @@ from minigpt_pipeline.pipelines import (
     evaluation,
     generation,
     ingestion,
+    sweep,
     training,
     validation,
     vectorization,
@@ -28,4 +29,5 @@ def register_pipelines() -> dict[str, Pipeline]:
     }
     data = stages["ingestion"] + stages["validation"] + stages["vectorization"]
     model = stages["training"] + stages["evaluation"] + stages["generation"]
-    return stages | {"data": data, "comparison": comparison.create_pipeline(), "__default__": data + model}
+    by_name_only = {"comparison": comparison.create_pipeline(), "sweep": sweep.create_pipeline()}
+    return stages | by_name_only | {"data": data, "__default__": data + model}

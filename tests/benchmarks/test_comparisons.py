@@ -1,3 +1,5 @@
+import dataclasses
+import json
 import string
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from benchmarks.comparisons import (
     data,
     generation,
     machine_limit,
+    perplexity_scaling,
     scaling,
     startup,
     time_to_perplexity,
@@ -233,6 +236,28 @@ def test_the_project_is_timed_until_it_is_good_enough(tmp_path: Path) -> None:
 
     assert measured["seconds"] > 0
     assert 20 < measured["perplexity"] <= 30.0
+
+
+def test_a_point_of_the_study_is_trained_once_and_drawn(
+    tmp_path: Path, make_options: Callable[..., Options]
+) -> None:
+    save_reviews(tmp_path / "data")
+    options = dataclasses.replace(make_options(), minutes=0.5)
+    plan = perplexity_scaling.plan(options)  # room for two points of 0.2 minutes
+    assert [variant.worker.split(":")[1] for variant in plan.variants] == ["StudyPoint", "StudyPoint"]
+    settings = {**plan.variants[0].settings, **plan.variants[0].paths}
+    training = settings["overrides"]["training"] | TINY["training"] | {"max_minutes": 0.01}
+    settings |= {"overrides": TINY | {"training": training}}
+
+    measured = perplexity_scaling.StudyPoint(**settings).measure()
+
+    again = perplexity_scaling.plan(dataclasses.replace(options, minutes=0.0))
+    (stored,) = again.variants
+    assert perplexity_scaling.StoredPoint(**stored.paths).measure() == measured
+    assert 2 < measured["perplexity"] < 60
+    assert measured["words"] > 0
+    point = json.loads(Path(stored.paths["file"]).read_text())
+    assert len(perplexity_scaling.draw({"width 64, 5 minutes": point}).axes) == 3
 
 
 def test_an_epoch_of_the_reference_is_timed_by_its_median_step(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,8 @@ def test_runs_of_models_are_listed_and_read_also_where_nothing_came_of_them(stor
     older, newer = fail_training("older"), fail_training("newer")
     with mlflow.start_run(run_name="ingestion"):
         mlflow.log_param("ingestion.include_unlabelled", False)
+    with mlflow.start_run(run_name="trial 0", tags={"pipeline": "sweep"}):
+        mlflow.log_param("model.embed_dim", 16)
 
     with mlflow.start_run(run_name="comparison"):
         model_runs = ModelRunsDataset().load()

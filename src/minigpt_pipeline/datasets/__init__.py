@@ -12,7 +12,9 @@ from minigpt_pipeline.datasets.ngram_model_dataset import NgramModelDataset
 from minigpt_pipeline.datasets.page_dataset import PageDataset
 from minigpt_pipeline.datasets.pages_dataset import PagesDataset
 from minigpt_pipeline.datasets.reviews_archive_dataset import ReviewsArchiveDataset
+from minigpt_pipeline.datasets.study_dataset import StudyDataset
 from minigpt_pipeline.datasets.table_dataset import TableDataset
+from minigpt_pipeline.datasets.text_file_dataset import TextFileDataset
 from minigpt_pipeline.datasets.text_table_dataset import TextPiecesDataset, TextTableDataset
 from minigpt_pipeline.datasets.tokenizer_dataset import TokenizerDataset
 from minigpt_pipeline.datasets.trained_model_dataset import TrainedModelDataset
@@ -27,7 +29,9 @@ __all__ = [
     "PageDataset",
     "PagesDataset",
     "ReviewsArchiveDataset",
+    "StudyDataset",
     "TableDataset",
+    "TextFileDataset",
     "TextPiecesDataset",
     "TextTableDataset",
     "TokenizerDataset",

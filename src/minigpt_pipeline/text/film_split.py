@@ -11,6 +11,9 @@ from minigpt_pipeline.parameters import SplitParameters
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
+UNLABELLED = "train/unsup/"
+"""How the ids of reviews begin that have neither label nor rating."""
+
 
 def assign_part(film: str, shares: SplitParameters) -> Part:
     """Send a film to its part, for ever: the answer depends on nothing but the film and the shares.
@@ -30,13 +33,19 @@ def assign_parts(reviews: pa.RecordBatch, shares: SplitParameters) -> pa.StringA
     """Send each review to the part of its film.
 
     Args:
-        reviews: Columns `movie_id` (null where the film is not known) and `text`.
+        reviews: Columns `movie_id` (null where the film is not known), `text`, and `review_id`; without it no review is
+            an unlabelled one.
         shares: Shares of the films.
 
     Returns:
-        string, (num_reviews,): `train`, `validation` or `test`.
+        string, (num_reviews,): `train`, `validation` or `test`; null for reviews of `train/unsup` whose film measures
+        models. They only ever train, so that models are measured on the same reviews with and without them.
     """
     text = reviews["text"]
     films = pc.coalesce(reviews["movie_id"].cast(text.type), text).dictionary_encode()
     part_of_film = [assign_part(film, shares) for film in films.dictionary.to_pylist()]
-    return pa.array(part_of_film, pa.string()).take(films.indices)
+    parts = pa.array(part_of_film, pa.string()).take(films.indices)
+    if "review_id" not in reviews.schema.names:
+        return parts
+    is_unlabelled = pc.starts_with(reviews["review_id"], UNLABELLED)
+    return pc.if_else(pc.and_(is_unlabelled, pc.not_equal(parts, "train")), None, parts)

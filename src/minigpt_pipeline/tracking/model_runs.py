@@ -43,7 +43,7 @@ class MlflowModelRuns:
         return hide_password(mlflow.get_tracking_uri())
 
     def list_runs(self) -> list[RunSummary]:
-        """Return the runs of models, the newest first."""
+        """Return the runs of models, the newest first; a search and its trials leave none."""
         import mlflow
 
         runs = mlflow.search_runs(
@@ -52,7 +52,8 @@ class MlflowModelRuns:
         return [
             _summarize(run)
             for run in runs
-            if any(name.startswith(MODEL_PARAMETERS) for name in run.data.params)
+            if run.data.tags.get("pipeline") != "sweep"
+            and any(name.startswith(MODEL_PARAMETERS) for name in run.data.params)
         ]
 
     def read_run(self, run_id: str) -> ModelRun:

@@ -1,7 +1,8 @@
 """One `kedro run` as MLflow sees it.
 
 One trained model is one run: a session that trains opens it, one that starts from a trained model goes on with that
-model's run, and one that only makes data has a run of its own. See docs/adr/0002.
+model's run, and one that only makes data has a run of its own. So has a search: its trials are children of it, and a
+session that goes on with the search goes on with its run. See docs/adr/0002.
 """
 
 import atexit
@@ -27,6 +28,7 @@ from minigpt_pipeline.tracking.store import TrackingStoreError, hide_password
 logger = logging.getLogger(__name__)
 
 TRAINED_MODEL = "trained_model"
+SWEEP_STUDY = "sweep_study"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class TrackedSession:
         system_metrics: Log CPU, memory and GPU while a model is trained.
 
     Raises:
-        TrackingStoreError: If the session starts from a trained model whose run is not in the store.
+        TrackingStoreError: If the session goes on with a trained model or a search whose run is not in the store.
     """
 
     def __init__(
@@ -58,10 +60,10 @@ class TrackedSession:
         self._catalog = catalog
         self._lineages = self._read_lineages(pipeline.inputs())
         self._trains = TRAINED_MODEL in pipeline.all_outputs()
-        model = self._lineages.get(TRAINED_MODEL)
-        self.cycle = model.cycle if model else self._newest_cycle()
-        if model:
-            self._resume(model.run_id)
+        former = next((name for name in (TRAINED_MODEL, SWEEP_STUDY) if name in self._lineages), None)
+        self.cycle = self._lineages[former].cycle if former else self._newest_cycle()
+        if former:
+            self._resume(former)
         else:
             name = f"{info.pipeline_name} {info.environment}"
             mlflow.start_run(run_name=name, log_system_metrics=system_metrics and self._trains)
@@ -87,14 +89,16 @@ class TrackedSession:
     def _newest_cycle(self) -> str:
         return max((lineage.cycle for lineage in self._lineages.values()), default=None) or new_cycle()
 
-    def _resume(self, run_id: str | None) -> None:
+    def _resume(self, name: str) -> None:
+        """Go on with the run that a dataset comes from."""
+        run_id = self._lineages[name].run_id
         try:
             mlflow.start_run(run_id=run_id)
         except MlflowException as error:
             store, reason = hide_password(mlflow.get_tracking_uri()), str(error).splitlines()[0]
             raise TrackingStoreError(
-                f"The run {run_id}, which trained {self._filepath(TRAINED_MODEL)}, can't be continued in the store "
-                f"{store} ({reason}): set MLFLOW_TRACKING_URI to the store it was trained with, or train again"
+                f"The run {run_id}, which made {self._filepath(name)}, can't be continued in the store "
+                f"{store} ({reason}): set MLFLOW_TRACKING_URI to the store it was made with, or make the file again"
             ) from error
 
     def _tags(self, info: SessionInfo) -> dict[str, str]:
@@ -124,6 +128,9 @@ class TrackedSession:
             lineage.run_id for name in node.inputs if (lineage := self._lineages.get(name))
         )
         self._lineage_of_outputs = Lineage(self.cycle, self.run_id if knows_model else None, parameters)
+        if SWEEP_STUDY in node.inputs and (path := self._filepath(SWEEP_STUDY)):
+            # Written before the first trial: a search that is killed goes on in the same run.
+            write_lineage(path, Lineage(self.cycle, self.run_id))
 
     def _parameters_of(self, inputs: dict[str, Any]) -> dict[str, str]:
         parameters: dict[str, str] = {}

@@ -93,3 +93,21 @@ def test_the_pieces_make_no_difference(reviews: pd.DataFrame, vectorization: Vec
         made.append((tokenizer, *encode_reviews(pieces, tokenizer, vectorization)))
 
     assert made[0] == made[1] == made[2]
+
+
+def test_unlabelled_reviews_add_to_the_training_part_alone(
+    pieces: list[pa.RecordBatch], reviews: pd.DataFrame, vectorization: VectorizationParameters
+) -> None:
+    unlabelled = reviews.assign(
+        review_id=[f"train/unsup/{number}" for number in range(len(reviews))], label=None, rating=None
+    ).astype({"label": "str", "rating": "Int8"})
+    more = [*pieces, *pa.Table.from_pandas(unlabelled, schema=pieces[0].schema).to_batches()]
+    tokenizer = train_tokenizer(pieces, vectorization)
+
+    train, *measuring = encode_reviews(more, tokenizer, vectorization)
+
+    labelled = encode_reviews(pieces, tokenizer, vectorization)
+    assert measuring == list(labelled[1:])
+    added = train.slice(len(labelled[0]))
+    assert added["token_ids"] == labelled[0]["token_ids"]
+    assert added["rating"].null_count == len(added) > 0

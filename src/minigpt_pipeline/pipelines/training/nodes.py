@@ -48,7 +48,7 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
     generation: GenerationParameters,
     compute: ComputeSettings,
     training_log: TrainingLog,
-    checkpoints: CheckpointStore,
+    checkpoints: CheckpointStore | None,
 ) -> tuple[TrainedModel, pd.DataFrame, pd.DataFrame]:
     """Train a model on reviews, from fresh weights or from where the same training was killed.
 
@@ -61,7 +61,7 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
         generation: Prompts of the texts that are written on the way.
         compute: Where and how precisely to compute.
         training_log: Takes measurements and texts while training goes on.
-        checkpoints: Of a training that was killed, and of this one.
+        checkpoints: Of a training that was killed, and of this one; null means that none are saved.
 
     Returns:
         The model with its best weights; its learning curve (see `TrainingRecord.history`), the same in equal runs; and
@@ -102,7 +102,7 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
         record,
         precision=device.precision,
         callbacks=[generator],
-        checkpoints=checkpoints.for_training(fingerprint),
+        checkpoints=checkpoints and checkpoints.for_training(fingerprint),
     )
     how: dict[str, MetadataValue] = {
         "seed": training.seed,

@@ -1,0 +1,248 @@
+"""What minutes, words and parameters buy on this machine: models of several sizes, trained for several budgets.
+
+Hours; only when it is asked for by name. A point that was trained is kept in `perplexity_scaling/<fingerprint>.json`
+and never trained again; `--minutes` trains as many of the missing ones as fit, the cheapest first. Each ends its cosine
+with its minutes. Perplexity is that of the validation films: nothing here chooses by the test films.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks import project
+from benchmarks.comparisons.time_to_perplexity import VALIDATION_FILE, load_table, load_tokenizer
+from benchmarks.corpus import TRAIN_FILE, find_data
+from benchmarks.harness import BenchmarkError, Variant
+from benchmarks.machine import describe_machine, fingerprint
+from benchmarks.options import Options
+from benchmarks.results import Column, Plan, Row, write_json
+from benchmarks.worker import Worker
+
+WORKERS = "benchmarks.comparisons.perplexity_scaling"
+SIZES: dict[str, dict[str, Any]] = {
+    "width 64": {"embed_dim": 64, "feed_forward_dim": 256},
+    "width 128": {"embed_dim": 128, "feed_forward_dim": 512},
+    "1 block": {"num_blocks": 1},
+    "base": {},
+    "width 384": {"embed_dim": 384, "feed_forward_dim": 1536},
+}
+"""What differs from `base` after `--params model.`; a new size is a line here."""
+MINUTES, QUICK_MINUTES = (5, 15, 40), (0.2,)
+TIMED_STEPS = 20
+QUICK_REVIEWS = 512
+
+COLUMNS = (
+    Column("parameters (million)", ("medians", "parameters"), "{:.2f}", 1e-6),
+    Column("words (million)", ("medians", "words"), "{:.2f}", 1e-6),
+    Column("minutes", ("medians", "minutes"), "{:.1f}"),
+    Column("perplexity", ("medians", "perplexity"), "{:.1f}"),
+)
+
+
+class LookLog:
+    """A `TrainingLog` that keeps the looks at the validation films."""
+
+    name = "benchmark"
+
+    def __init__(self) -> None:
+        self.looks: list[dict[str, float]] = []
+        self._seconds = 0.0
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        """Keep a look; the seconds come before it."""
+        self._seconds = metrics.get("train/seconds", self._seconds)
+        if "val/perplexity" in metrics:
+            self.looks.append(
+                {
+                    "step": step,
+                    "words": metrics["train/words"],
+                    "minutes": self._seconds / 60,
+                    "perplexity": metrics["val/perplexity"],
+                }
+            )
+
+    def log_samples(self, samples: Sequence[dict[str, Any]]) -> None:
+        """Let texts go by."""
+
+    def take_over(self, *_: Any, **__: Any) -> None:
+        """Refuse: a training that goes on from a checkpoint has no time of its own."""
+        raise RuntimeError("The training goes on from a checkpoint, and would be timed too short")
+
+
+class StudyPoint(Worker):
+    """Trains a model for some minutes, and keeps what came of it.
+
+    Args:
+        data: Folder with the token ids.
+        folder: Where a copy of the project is made.
+        file: Where the point is kept.
+        num_reviews: Of the training reviews, the first; null means all.
+        environment: Of the project's configuration.
+        overrides: Parameters that differ from the environment's.
+    """
+
+    def __init__(
+        self,
+        data: str,
+        folder: str,
+        file: str,
+        num_reviews: int | None,
+        environment: str,
+        overrides: Mapping[str, Any],
+    ) -> None:
+        from kedro.io import MemoryDataset
+
+        self.file = Path(file)
+        self.catalog = project.open_catalog(environment, overrides, project.copy_project(Path(folder)))
+        for name, path in (("train", TRAIN_FILE), ("validation", VALIDATION_FILE)):
+            table = load_table(Path(data) / path, num_reviews)
+            self.catalog[f"{name}_token_ids"] = MemoryDataset(table, copy_mode="assign")
+        self.catalog["tokenizer"] = MemoryDataset(load_tokenizer(Path(data)), copy_mode="assign")
+        self.info = {"parameters": self.catalog.load("params:training").model_dump()}
+
+    def measure(self) -> dict[str, float]:
+        """Train, and return the point with the lowest perplexity."""
+        from minigpt_pipeline.search.timing import limit_steps
+
+        model, training = self.catalog.load("params:model"), self.catalog.load("params:training")
+        log = LookLog()
+        self._train(model, limit_steps(self._train, model, training, TIMED_STEPS), log)
+        network = self.catalog.load("trained_model").load_model()
+        point = {"parameters": network.count_params(), "looks": log.looks}
+        write_json(self.file, point)
+        return summarize_point(point)
+
+    def _train(self, _model: Any, training: Any, log: Any) -> None:
+        from kedro.io import MemoryDataset
+
+        self.catalog["params:training"] = MemoryDataset(training)
+        self.catalog["training_log"] = MemoryDataset(log, copy_mode="assign")
+        project.run_pipeline("training", self.catalog)
+
+
+class StoredPoint(Worker):
+    """Gives back what was trained once.
+
+    Args:
+        file: Where the point is kept.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.info = {}
+        self.point = json.loads(Path(file).read_text(encoding="utf-8"))
+
+    def measure(self) -> dict[str, float]:
+        """Return it."""
+        return summarize_point(self.point)
+
+
+def summarize_point(point: Mapping[str, Any]) -> dict[str, float]:
+    """Return the lowest perplexity of a point, when it was reached, and the size of the model."""
+    best = min(point["looks"], key=lambda look: look["perplexity"])
+    return {name: float(best[name]) for name in ("perplexity", "minutes", "words")} | {
+        "parameters": float(point["parameters"])
+    }
+
+
+def plan(options: Options) -> Plan:
+    """Train the points that are missing and for which there is time, and draw all that there are."""
+    data = find_data(options)
+    if data is None:
+        raise BenchmarkError(
+            "perplexity_scaling needs the real reviews: set MINIGPT_IMDB_ARCHIVE, or name a data folder with --data"
+        )
+    variants, files = [], {}
+    minutes_left = options.minutes if options.minutes is not None else float("inf")
+    for minutes, size in [(m, s) for m in (QUICK_MINUTES if options.is_quick else MINUTES) for s in SIZES]:
+        name, settings = f"{size}, {minutes:g} minutes", make_settings(options, size, minutes)
+        file = options.output / "perplexity_scaling" / f"{fingerprint(settings, describe_machine())}.json"
+        if file.exists():
+            variants.append(Variant(name, f"{WORKERS}:StoredPoint", {}, {"file": str(file)}))
+        elif minutes <= minutes_left:
+            minutes_left -= minutes
+            places = {
+                "data": str(data), "folder": str(options.folder / fingerprint(settings)), "file": str(file)
+            }  # fmt: skip
+            variants.append(Variant(name, f"{WORKERS}:StudyPoint", settings, places))
+        else:
+            options.report(f"{name}: no time is left for it")
+            continue
+        files[name] = file
+    if not variants:
+        raise BenchmarkError(
+            f"--minutes {options.minutes:g} has no room for a point: the cheapest takes {MINUTES[0]}"
+        )
+    return Plan(
+        name="perplexity_scaling",
+        title="Validation perplexity by size and minutes of training",
+        variants=variants,
+        baseline=variants[0].name,
+        rounds=1,
+        columns=COLUMNS,
+        settings={"minutes": options.minutes},
+        fresh_processes=True,
+        conclude=partial(conclude, files=files, image=options.images / "perplexity_scaling.png"),
+    )
+
+
+def make_settings(options: Options, size: str, minutes: float) -> dict[str, Any]:
+    """Return what decides what comes of a point."""
+    training: dict[str, Any] = {"epochs": 1000, "max_steps": None, "max_minutes": minutes}
+    training |= {"evaluate_every_steps": options.choose(200, 5), "sample_every_epochs": 10**6}
+    training |= {"checkpoint_every_minutes": None, "checkpoint_every_steps": None}
+    overrides = {"device": options.device, "model": SIZES[size], "training": training}
+    return {
+        "num_reviews": options.choose(0, QUICK_REVIEWS) or None,
+        "environment": "test" if options.is_quick else "base",
+        "overrides": overrides,
+    }
+
+
+def conclude(rows: Sequence[Row], files: Mapping[str, Path], image: Path) -> list[str]:
+    """Draw the plot, and say where it is."""
+    from minigpt_pipeline.datasets import FigureDataset
+
+    points = {
+        row["name"]: json.loads(files[row["name"]].read_text(encoding="utf-8"))
+        for row in rows
+        if not row["missing"]
+    }
+    FigureDataset(filepath=str(image)).save(draw(points))
+    return [f"Plot: {image.name}; each line is a training, its end is marked."]
+
+
+def draw(points: Mapping[str, Mapping[str, Any]]) -> Any:
+    """Draw perplexity against minutes, words and parameters.
+
+    Args:
+        points: `parameters` and `looks` by the name of the point.
+
+    Returns:
+        A matplotlib figure.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 4.5), layout="constrained")
+    panels = figure.subplots(1, 3, sharey=True)
+    sizes = list(dict.fromkeys(name.rsplit(", ", 1)[0] for name in points))
+    for name, point in points.items():
+        size = name.rsplit(", ", 1)[0]
+        colour = f"C{sizes.index(size)}"
+        best = summarize_point(point)
+        for panel, axis in zip(panels, ("minutes", "words"), strict=False):
+            looks = [(look[axis], look["perplexity"]) for look in point["looks"] if look[axis] > 0]
+            panel.plot(*zip(*looks, strict=True), color=colour, alpha=0.5)
+        for panel, axis in zip(panels, ("minutes", "words", "parameters"), strict=True):
+            panel.plot(best[axis], best["perplexity"], "o", color=colour)
+    for size in sizes:
+        panels[0].plot([], [], color=f"C{sizes.index(size)}", marker="o", label=size)
+    for panel, label in zip(panels, ("minutes of training", "words trained on", "parameters"), strict=True):
+        panel.set_xlabel(label)
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        panel.grid(alpha=0.2)
+    panels[0].set_ylabel("validation perplexity")
+    panels[0].legend(frameon=False, fontsize="small")
+    return figure

@@ -1,0 +1,51 @@
+"""From what a sampler suggests to the parameters of a trial."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from minigpt_pipeline.parameters import SearchedParameter
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+Values = dict[str, Any]
+"""Of the parameters that vary, by name: `{"model.num_blocks": 2}`."""
+
+
+def suggest(trial: "Trial", space: Sequence[SearchedParameter]) -> Values:
+    """Ask the sampler for a value of each parameter.
+
+    Args:
+        trial: Optuna's; it stores them.
+        space: The parameters, in an order that never changes.
+    """
+    return {parameter.name: _suggest(trial, parameter) for parameter in space}
+
+
+def _suggest(trial: "Trial", parameter: SearchedParameter) -> Any:
+    name, low, high = parameter.name, parameter.low, parameter.high
+    if parameter.choices is not None:
+        return trial.suggest_categorical(name, parameter.choices)
+    if isinstance(low, int) and isinstance(high, int) and not isinstance(parameter.step, float):
+        return trial.suggest_int(name, low, high, step=parameter.step or 1, log=parameter.log)
+    return trial.suggest_float(
+        name, float(low or 0), float(high or 0), step=parameter.step, log=parameter.log
+    )
+
+
+def nest(values: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Put values where their names say: `{"model": {"num_blocks": 2}}`.
+
+    Args:
+        values: By name.
+        base: What they are put into; it stays as it is.
+    """
+    nested: dict[str, Any] = copy.deepcopy(dict(base or {}))
+    for name, value in values.items():
+        *groups, field = name.split(".")
+        place = nested
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[field] = value
+    return nested

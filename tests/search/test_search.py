@@ -1,0 +1,256 @@
+import math
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minigpt_pipeline.parameters import SweepParameters, TrainingParameters
+from minigpt_pipeline.search.outcome import NoTrialError, describe_best, tabulate_looks, tabulate_trials
+from minigpt_pipeline.search.reporting_log import Look
+from minigpt_pipeline.search.search import Search, TrialResult, share_done
+from minigpt_pipeline.search.study_store import StudyError, StudyStore
+from tests.search.conftest import BASE, SWEEP, Clock, ListSweepLog, RunSearch, take_looks
+
+PROJECT = Path(__file__).parents[2]
+
+
+def read_trials(store: StudyStore, **changed: Any) -> Any:
+    with store.open({}) as study:
+        return tabulate_trials(study, SweepParameters(**SWEEP | changed))
+
+
+def read_values(store: StudyStore, state: str = "complete") -> list[Any]:
+    trials = read_trials(store)
+    return trials.loc[trials["state"] == state, [entry["name"] for entry in SWEEP["space"]]].values.tolist()
+
+
+def test_a_search_learns_where_the_loss_is_low(store: StudyStore, run_search: RunSearch) -> None:
+    log = run_search(max_trials=30)
+
+    trials = read_trials(store).set_index("trial")
+    first, last = trials["loss"].head(10).mean(), trials["loss"].tail(10).mean()
+    assert last < first - 0.05
+    assert log.best == sorted(log.best, reverse=True)
+    assert log.best[-1] == trials["loss"].min()
+    assert log.trials[0].facts == {"trial_state": "complete", "trial_reason": ""}
+
+
+def test_the_same_seed_suggests_the_same_in_one_go_and_in_two(tmp_path: Path, run_search: RunSearch) -> None:
+    def search(name: str, *max_trials: int, seed: int = 7) -> list[Any]:
+        store = StudyStore(tmp_path / name)
+        for number in max_trials:
+            with store.open({}) as study:
+                sweep = SweepParameters(**SWEEP | {"max_trials": number, "seed": seed})
+                Search(study, sweep, BASE, take_looks, ListSweepLog(), clock=Clock()).run()
+        return read_values(store)
+
+    once = search("once.db", 10)
+
+    assert len(once) == 10
+    assert search("twice.db", 6, 10) == once
+    assert search("other.db", 10, seed=8) != once
+
+
+def test_a_killed_search_tries_the_same_parameters_again_and_ends_as_if_it_had_not_been(
+    tmp_path: Path, run_search: RunSearch
+) -> None:
+    killed, whole = StudyStore(tmp_path / "killed.db"), StudyStore(tmp_path / "whole.db")
+    code = f"""
+    import time
+    from pathlib import Path
+    from minigpt_pipeline.parameters import SweepParameters
+    from minigpt_pipeline.search.search import Search
+    from minigpt_pipeline.search.study_store import StudyStore
+    from tests.search.conftest import BASE, SWEEP, Clock, ListSweepLog, take_looks
+
+    trained = []
+    def train(model, training, log):
+        trained.append(1)
+        if len(trained) == 6:
+            log.log(1, {{"val/loss": 1.0, "train/words": 1}})
+            print("in the middle", flush=True)
+            time.sleep(60)
+        return take_looks(model, training, log)
+
+    with StudyStore(Path({str(killed.path)!r})).open({{}}) as study:
+        Search(study, SweepParameters(**SWEEP), BASE, train, ListSweepLog(), clock=Clock()).run()
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], cwd=PROJECT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "in the middle\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+    for store in (killed, whole):
+        with store.open({}) as study:
+            Search(study, SweepParameters(**SWEEP), BASE, take_looks, ListSweepLog(), clock=Clock()).run()
+
+    (dead,) = read_trials(killed).query("state == 'fail'").itertuples()
+    assert (dead.reason, dead.loss) == ("killed", 1.0)
+    assert read_trials(killed)["retries"].dropna().tolist() == [dead.trial]
+    assert read_values(killed) == read_values(whole)
+    assert len(read_values(whole)) == SWEEP["max_trials"]
+
+
+def test_pruning_gives_up_the_worse_and_none_of_the_best(store: StudyStore, run_search: RunSearch) -> None:
+    log = run_search(max_trials=30, pruning={"first_trials": 3, "first_share": 0.4})
+
+    trials = read_trials(store)
+    given_up, complete = trials.query("state == 'pruned'"), trials.query("state == 'complete'")
+    assert len(given_up) > 3
+    assert trials.head(3)["state"].eq("complete").all()
+    with store.open({}) as study:
+        looks = tabulate_looks(study).groupby("trial")["step"].max()
+    assert looks[given_up["trial"]].between(4, 9).all()  # of ten; before 40 % nothing is given up
+    assert (looks[complete["trial"]] == 10).all()
+    assert given_up["reason"].str.startswith("given up at step").all()
+    # At the step at which it ended, a trial that was given up was worse than half of the others.
+    at_the_same = tabulate_losses(store)
+    for trial in given_up.itertuples():
+        step = looks[trial.trial]
+        others = at_the_same.loc[[n for n in complete["trial"] if n < trial.trial], step]
+        assert trial.loss > others.median()
+    assert log.trials[int(given_up["trial"].iloc[0])].facts["trial_state"] == "pruned"
+
+
+def tabulate_losses(store: StudyStore) -> Any:
+    with store.open({}) as study:
+        return tabulate_looks(study).pivot(index="trial", columns="step", values="loss")
+
+
+def test_the_minutes_are_kept_over_all_attempts(store: StudyStore, run_search: RunSearch) -> None:
+    clock = Clock()
+
+    def train(*arguments: Any) -> TrialResult:
+        return take_looks(*arguments, clock=clock)  # ten seconds
+
+    run_search(train, clock, max_minutes=0.6)  # room for three trials
+    assert len(read_values(store)) == 3
+    run_search(train, clock, max_minutes=0.6)
+    assert len(read_values(store)) == 3
+    run_search(train, clock, max_minutes=0.8)
+
+    assert len(read_values(store)) == 4
+    assert clock.seconds == 40
+
+
+def test_a_trial_that_outlasts_the_search_is_ended_and_tried_again(
+    store: StudyStore, run_search: RunSearch
+) -> None:
+    clock = Clock()
+
+    def train(*arguments: Any) -> TrialResult:
+        return take_looks(*arguments, clock=clock)
+
+    run_search(train, clock, max_minutes=0.1)
+
+    assert clock.seconds == 6
+    (trial, _) = read_trials(store).itertuples()
+    assert (trial.state, trial.reason) == ("fail", "the minutes of the search are over")
+    run_search(train, clock, max_minutes=10, max_trials=1)
+    assert read_values(store) == read_values(store, "fail")
+
+
+def test_parameters_that_do_not_go_together_are_refused_with_the_reason(
+    store: StudyStore, run_search: RunSearch
+) -> None:
+    space = [{"name": "model.num_heads", "choices": [2, 5]}]
+    run_search(space=space)
+
+    trials = read_trials(store, space=space)
+    refused = trials[trials["model.num_heads"] == "5"]
+    assert refused["state"].eq("refused").all()
+    assert refused["reason"].str.startswith("embed_dim=12 is not divisible by num_heads=5").all()
+    assert len(refused)
+    assert (trials["state"] == "complete").sum() == SWEEP["max_trials"]  # a refused one is none of them
+
+
+def test_a_search_without_one_trained_model_says_why(store: StudyStore, run_search: RunSearch) -> None:
+    run_search(space=[{"name": "model.num_heads", "choices": [5]}])
+
+    with store.open({}) as study, pytest.raises(NoTrialError, match=r"None of 100 trials .* not divisible"):
+        describe_best(study)
+
+
+def test_a_loss_that_is_not_finite_ends_the_trial_alone(store: StudyStore, run_search: RunSearch) -> None:
+    def train(_model: Any, training: TrainingParameters, log: Any) -> TrialResult:
+        if training.optimizer.learning_rate > 0.01:
+            raise FloatingPointError("The training loss is nan at step 3")
+        return take_looks(_model, training, log)
+
+    run_search(train)
+
+    trials = read_trials(store)
+    assert set(trials["state"]) == {"complete", "pruned"}
+    assert set(trials.query("state == 'pruned'")["reason"]) == {"The training loss is nan at step 3"}
+
+
+def test_an_interrupt_ends_the_search_with_what_is_there(store: StudyStore, run_search: RunSearch) -> None:
+    trained: list[int] = []
+
+    def train(*arguments: Any) -> TrialResult:
+        trained.append(1)
+        return TrialResult(1.0, is_interrupted=True) if len(trained) == 3 else take_looks(*arguments)
+
+    run_search(train)
+
+    trials = read_trials(store)
+    assert trials["state"].tolist() == ["complete", "complete", "fail", "waiting"]
+    assert trials["reason"].tolist()[2] == "interrupted"
+
+
+def test_the_best_parameters_can_be_trained_with(store: StudyStore, run_search: RunSearch) -> None:
+    import yaml
+
+    run_search()
+
+    with store.open({}) as study:
+        written = describe_best(study)
+        best = study.best_trial
+    assert yaml.safe_load(written) == {
+        "training": {"optimizer": {"learning_rate": best.params["training.optimizer.learning_rate"]}},
+        "model": {"num_heads": best.params["model.num_heads"], "dropout": best.params["model.dropout"]},
+    }
+    assert f"model.num_heads={best.params['model.num_heads']}" in written.splitlines()[1]
+
+
+def test_only_one_search_writes_to_a_file(store: StudyStore) -> None:
+    with (
+        store.open({}),
+        pytest.raises(StudyError, match=r"Another search is at work on .*sweep.db: wait"),
+        store.open({}),
+    ):
+        pass
+
+
+def test_trials_of_other_data_are_not_gone_on_with(
+    store: StudyStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    with store.open({"data": "a", "code": "a"}):
+        pass
+    with store.open({"data": "a", "code": "b"}):
+        assert "made with other code" in caplog.text
+
+    with (
+        pytest.raises(StudyError, match=r"were made with other data, .*move the file away"),
+        store.open({"data": "b"}),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("max_steps", "max_minutes", "share"), [(40, None, 0.25), (None, 1, 0.5), (40, 1, 0.5), (5, None, 1.0)]
+)
+def test_a_share_is_of_the_limit_that_comes_first(
+    max_steps: int | None, max_minutes: float | None, share: float
+) -> None:
+    limits = {"max_steps": max_steps, "max_minutes": max_minutes}
+    training = TrainingParameters(**BASE["training"] | limits)
+
+    assert math.isclose(share_done(Look(10, 100, 30.0, 1.0), training), share)
