@@ -14,12 +14,12 @@ SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, "prompt")]),
     outputs=Schema([ColSpec(DataType.string, "text"), ColSpec(DataType.string, "readable_text")]),
     params=ParamSchema(
-        # The published example's: 40 words, each drawn from the 10 most probable.
+        # As in conf/base/parameters_generation.yml: 40 tokens, each drawn from those with 95 % of the probability.
         [
             ParamSpec("max_new_tokens", DataType.long, 40),
             ParamSpec("temperature", DataType.double, 1.0),
-            ParamSpec("top_k", DataType.long, 10),
-            ParamSpec("top_p", DataType.double, 1.0),
+            ParamSpec("top_k", DataType.long, 0),
+            ParamSpec("top_p", DataType.double, 0.95),
             ParamSpec("min_p", DataType.double, 0.0),
             ParamSpec("repetition_penalty", DataType.double, 1.0),
             ParamSpec("no_repeat_ngram_size", DataType.long, 0),
