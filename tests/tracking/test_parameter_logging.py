@@ -11,6 +11,7 @@ VECTORIZATION = VectorizationParameters(
 
 def test_flatten_parameters_gives_one_entry_a_field() -> None:
     assert flatten_parameters("vectorization", VECTORIZATION) == {
+        "vectorization.tokenizer": "word",
         "vectorization.vocabulary_size": "50",
         "vectorization.min_words": "2",
         "vectorization.split.train": "0.5",
