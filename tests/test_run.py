@@ -268,11 +268,11 @@ def test_sampling_is_chosen_by_figures_of_texts(whole: Path) -> None:
     catalog = open_catalog("test", project=whole)
 
     configured, same, greedy = measure(
-        catalog, [{"temperature": 1.0, "top_k": 10}, {"temperature": 0.0}], "validation", 6
+        catalog, [{"temperature": 1.0, "top_p": 0.95}, {"temperature": 0.0}], "validation", 6
     )
 
     assert [figures["settings"] for figures in (configured, same, greedy)] == [
-        CONFIGURED, "temperature 1, top-k 10", "temperature 0"
+        CONFIGURED, "temperature 1, top-p 0.95", "temperature 0"
     ]  # fmt: skip
     assert configured | {"settings": ""} == same | {"settings": ""}
     assert configured["texts"] == 6
