@@ -14,6 +14,9 @@ from typing import Any
 
 import mlflow
 import pytest
+import yaml
+
+from minigpt_pipeline.tracking.model_logging import SIGNATURE
 
 pytestmark = pytest.mark.slow
 
@@ -59,6 +62,17 @@ def test_it_holds_no_pickle_and_says_what_it_takes(model_uri: str) -> None:
         "stop_at_end_of_review",
         "seed",
     }
+
+
+def test_its_defaults_are_those_of_base() -> None:
+    conf = Path(__file__).parents[2] / "conf/base/parameters_generation.yml"
+    sampling = yaml.safe_load(conf.read_text(encoding="utf-8"))["generation"]["sampling"]
+    defaults = {param.name: param.default for param in SIGNATURE.params}
+    off = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0}
+
+    expected = {name: off.get(name) if value is None else value for name, value in sampling.items()}
+    del expected["stop_token"]  # no parameter of the logged model
+    assert defaults == expected | {"seed": 42}
 
 
 def test_it_writes_texts_in_a_process_started_elsewhere(model_uri: str, tmp_path: Path) -> None:
