@@ -75,6 +75,16 @@ samples: install ## Texts of the model of ENV for each preset, none picked, in d
 sweep: install ## Search for better parameters (conf/base/parameters_sweep.yml); what was killed or has ended goes on
 	$(BIN)/kedro run --pipeline sweep --env $(ENV)
 
+.PHONY: results
+results: install ## Make every figure of README again, on the real reviews, and write them there (a night)
+	$(BIN)/python -m benchmarks training generation data startup scaling
+	$(BIN)/python -m benchmarks time_to_perplexity perplexity_scaling
+	$(BIN)/kedro run --env sample
+	$(BIN)/kedro run --env base --params vectorization.tokenizer=subword
+	$(BIN)/kedro run --env base
+	$(BIN)/python -m benchmarks.write_samples --env base
+	$(BIN)/python -m benchmarks.write_results
+
 .PHONY: viz
 viz: install ## Kedro-Viz: the pipelines as a picture
 	$(BIN)/kedro viz run --env $(ENV)

@@ -1,5 +1,6 @@
 """`kedro run` as a user starts it, on the embedded corpus: the files it leaves, and what MLflow knows afterwards."""
 
+import math
 import os
 import re
 import shutil
@@ -18,6 +19,8 @@ from kedro.framework.startup import bootstrap_project
 
 from benchmarks.choose_sampling import CONFIGURED, measure
 from benchmarks.project import open_catalog
+from benchmarks.write_results import BEGIN, END
+from benchmarks.write_results import main as write_results
 from benchmarks.write_samples import find_origin, write_page
 from minigpt_pipeline.comparison.selection import RunSelectionError
 from minigpt_pipeline.tracking.store import TrackingStoreError
@@ -257,6 +260,32 @@ def test_samples_name_the_run_and_hold_as_many_texts_as_asked(whole: Path) -> No
         (samples["prompt"] == "the best scene") & (samples["seed"] == 0) & (samples["temperature"] == 1)
     )
     assert f"0. {samples.loc[is_first, 'readable_text'].iloc[-1]}\n" in sections["default"]
+
+
+def test_results_are_written_from_the_newest_run(whole: Path) -> None:
+    readme = whole / "README.md"
+    readme.write_text(f"{BEGIN}{END}")
+
+    assert write_results(["--env", "test", "--readme", str(readme)], project=whole) == 0
+
+    metrics = find_model_runs(whole)[-1].data.metrics
+    written = readme.read_text()
+    assert (
+        f"| `test` | {metrics['test/perplexity']:.2f} | {metrics['test/perplexity_low']:.2f} to " in written
+    )
+    assert f"| the corpus's known entropy | {math.exp(metrics['test/source_loss']):.1f} |" in written
+
+
+def test_results_of_an_environment_without_a_run_are_refused(
+    whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme = whole / "README.md"
+    readme.write_text(f"{BEGIN}{END}")
+
+    assert write_results(["--env", "test", "gpu", "--readme", str(readme)], project=whole) == 1
+
+    assert "`kedro run --env gpu`" in capsys.readouterr().err.replace("\n", "")
+    assert readme.read_text() == f"{BEGIN}{END}"
 
 
 def test_samples_of_a_model_without_a_run_are_refused(whole: Path, tmp_path: Path) -> None:

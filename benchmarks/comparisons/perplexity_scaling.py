@@ -154,10 +154,11 @@ def plan(options: Options) -> Plan:
             "perplexity_scaling needs the real reviews: set MINIGPT_IMDB_ARCHIVE, or name a data folder with --data"
         )
     variants, files = [], {}
+    facts = describe_machine(), read_configuration(options)
     minutes_left = options.minutes if options.minutes is not None else float("inf")
     for minutes, size in [(m, s) for m in (QUICK_MINUTES if options.is_quick else MINUTES) for s in SIZES]:
         name, settings = f"{size}, {minutes:g} minutes", make_settings(options, size, minutes)
-        file = options.output / "perplexity_scaling" / f"{fingerprint(settings, describe_machine())}.json"
+        file = options.output / "perplexity_scaling" / f"{fingerprint(settings, *facts)}.json"
         if file.exists():
             variants.append(Variant(name, f"{WORKERS}:StoredPoint", {}, {"file": str(file)}))
         elif minutes <= minutes_left:
@@ -187,6 +188,19 @@ def plan(options: Options) -> Plan:
     )
 
 
+def choose_environment(options: Options) -> str:
+    """Return whose parameters the sizes change."""
+    return "test" if options.is_quick else "base"
+
+
+def read_configuration(options: Options) -> dict[str, Any]:
+    """Return the parameters that the sizes change: a point of others is another point."""
+    catalog = project.open_catalog(choose_environment(options))
+    return {name: catalog.load(f"params:{name}").model_dump() for name in ("model", "training")} | {
+        "precision": catalog.load("compute").precision
+    }
+
+
 def make_settings(options: Options, size: str, minutes: float) -> dict[str, Any]:
     """Return what decides what comes of a point."""
     training: dict[str, Any] = {"epochs": 1000, "max_steps": None, "max_minutes": minutes}
@@ -195,7 +209,7 @@ def make_settings(options: Options, size: str, minutes: float) -> dict[str, Any]
     overrides = {"device": options.device, "model": SIZES[size], "training": training}
     return {
         "num_reviews": options.choose(0, QUICK_REVIEWS) or None,
-        "environment": "test" if options.is_quick else "base",
+        "environment": choose_environment(options),
         "overrides": overrides,
     }
 

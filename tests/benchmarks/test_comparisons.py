@@ -221,7 +221,7 @@ def save_reviews(folder: Path) -> Path:
     tokenizer = WordTokenizer(Vocabulary(("", "[UNK]", *string.ascii_lowercase)))
     TokenizerDataset(filepath=str(folder / TOKENIZER_FILE)).save(tokenizer)
     rng = np.random.default_rng(1)
-    for part in ("train", "validation"):
+    for part in ("train", "validation", "test"):
         token_ids = list(rng.integers(2, 28, size=(40, 10), dtype=np.int32))
         table = pa.table({"review_id": [f"{part}_{number}" for number in range(40)], "token_ids": token_ids})
         ArrowTableDataset(filepath=str(folder / f"05_model_input/{part}_token_ids.parquet")).save(table)
@@ -238,8 +238,8 @@ def test_the_project_is_timed_until_it_is_good_enough(tmp_path: Path) -> None:
     assert 20 < measured["perplexity"] <= 30.0
 
 
-def test_a_point_of_the_study_is_trained_once_and_drawn(
-    tmp_path: Path, make_options: Callable[..., Options]
+def test_a_point_of_the_study_is_trained_once_for_a_configuration_and_drawn(
+    tmp_path: Path, make_options: Callable[..., Options], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_reviews(tmp_path / "data")
     options = dataclasses.replace(make_options(), minutes=0.5)
@@ -256,6 +256,11 @@ def test_a_point_of_the_study_is_trained_once_and_drawn(
     assert perplexity_scaling.StoredPoint(**stored.paths).measure() == measured
     assert 2 < measured["perplexity"] < 60
     assert measured["words"] > 0
+    monkeypatch.setattr(perplexity_scaling, "read_configuration", lambda _: {"model": "another"})
+    assert [variant.worker.split(":")[1] for variant in perplexity_scaling.plan(options).variants] == [
+        "StudyPoint",
+        "StudyPoint",
+    ]
     point = json.loads(Path(stored.paths["file"]).read_text())
     assert len(perplexity_scaling.draw({"width 64, 5 minutes": point}).axes) == 3
 
@@ -271,6 +276,24 @@ def test_an_epoch_of_the_reference_is_timed_by_its_median_step(monkeypatch: pyte
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
 
     assert time_to_perplexity.fit_epoch(Fitted(), np.array([[2, 3, 4]])) == 12.0
+
+
+def test_the_reference_s_best_epoch_is_that_of_the_validation_films(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = save_reviews(tmp_path)
+    worker = time_to_perplexity.ReferenceEpochs(str(data), num_reviews=8, max_epochs=25, device="cpu")
+    perplexities = iter(
+        [120.0, 130.0, 100.0, 111.0, 101.0, 90.0, 102.0, 80.0]
+    )  # validation, test, validation ...
+    monkeypatch.setattr(time_to_perplexity, "fit_epoch", lambda *_: 60.0)
+    monkeypatch.setattr(time_to_perplexity, "measure_perplexity", lambda *_: next(perplexities))
+
+    measured = worker.measure()
+
+    best = {name: measured[name] for name in ("epochs", "seconds", "perplexity", "test_perplexity")}
+    assert best == {"epochs": 2.0, "seconds": 120.0, "perplexity": 100.0, "test_perplexity": 111.0}
+    assert measured["test_perplexity after 4"] == 80.0
 
 
 def test_the_reference_s_perplexity_is_the_measure() -> None:

@@ -1,0 +1,349 @@
+"""`python -m benchmarks.write_results`: the figures of README, from MLflow's runs and the benchmarks' files."""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks.harness import PROJECT
+from benchmarks.results import NOTHING, PEAK_MEMORY, Column
+from benchmarks.write_samples import MARKUP
+from minigpt_pipeline.comparison.model_run import ModelRun, ModelRunStore
+
+BEGIN = "<!-- Written by `make results`; what is changed by hand up to the end mark is lost. -->"
+END = "<!-- End of what `make results` writes. -->"
+SHORT_COMMIT = 7
+
+
+class ResultsError(RuntimeError):
+    """There is nothing to write, or nowhere to write it."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A model of the table.
+
+    Args:
+        environment: That it was trained in.
+        tokenizer: `word` or `subword`.
+    """
+
+    environment: str
+    tokenizer: str = "word"
+
+    @property
+    def command(self) -> str:
+        """What trains it."""
+        option = "" if self.tokenizer == "word" else f" --params vectorization.tokenizer={self.tokenizer}"
+        return f"kedro run --env {self.environment}{option}"
+
+    @property
+    def label(self) -> str:
+        """How the table names it."""
+        return f"`{self.environment}`" + ("" if self.tokenizer == "word" else f", {self.tokenizer}")
+
+
+SHOWN = (Shown("sample"), Shown("base"), Shown("base", "subword"))
+MAIN = Shown("base")
+"""The model whose texts and baselines are shown."""
+
+QUALITY_ROWS = (
+    ("4-grams that a text repeats (seq-rep-4)", "seq_rep_4", ".2%"),
+    ("distinct among all 2-grams", "distinct_2", ".1%"),
+    ("perplexity of a Kneser-Ney 5-gram model", "kneser_ney_perplexity", ".1f"),
+    ("8-grams that stand in training reviews", "copied_8gram_share", ".2%"),
+    ("self-BLEU", "self_bleu_4", ".2f"),
+    ("`[UNK]`", "unk_rate", ".2%"),
+)
+BASELINE_ROWS = (
+    ("all words alike", "uniform_perplexity"),
+    ("their frequencies", "unigram_perplexity"),
+    ("interpolated modified Kneser-Ney, 5-gram", "kneser_ney_perplexity"),
+)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.write_results",
+        description="Write the results of README.md anew: of each environment's newest run in MLflow that was "
+        "measured on the test films, and of the files in benchmarks/results.",
+    )
+    parser.add_argument(
+        "--env",
+        nargs="+",
+        metavar="NAME",
+        help="environments to show; the last one's texts and baselines are shown too "
+        "(default: sample, base, and base with subword)",
+    )
+    parser.add_argument("--readme", type=Path, default=PROJECT / "README.md", help="default: README.md")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None, project: Path = PROJECT) -> int:
+    """Write the results; return the exit status."""
+    from minigpt_pipeline.files import replacing
+    from minigpt_pipeline.tracking.store import TrackingStoreError
+
+    options = parse(arguments)
+    console = Console(stderr=True)
+    shown = tuple(map(Shown, options.env)) if options.env else SHOWN
+    try:
+        page = options.readme.read_text(encoding="utf-8")
+        runs = find_runs(open_store(project, shown[0].environment), shown)
+        main_run = runs[MAIN if MAIN in runs else shown[-1]]
+        page = replace_results(
+            page, make_results(runs, main_run, read_benchmarks(PROJECT / "benchmarks/results"))
+        )
+    except (OSError, ResultsError, TrackingStoreError) as error:
+        console.print(str(error), markup=False, highlight=False)
+        return 1
+    with replacing(options.readme) as partial:
+        partial.write_text(page, encoding="utf-8")
+    console.print(f"{options.readme} is written", markup=False, highlight=False)
+    return 0
+
+
+def open_store(project: Path, environment: str) -> ModelRunStore:
+    """Return the runs of a project's MLflow experiment."""
+    import mlflow
+    from kedro.framework.session import KedroSession
+    from kedro.framework.startup import bootstrap_project
+
+    from minigpt_pipeline.tracking.model_runs import MlflowModelRuns
+    from minigpt_pipeline.tracking.store import TrackingSettings, connect
+
+    bootstrap_project(project)
+    with KedroSession.create(project, env=environment) as session:
+        settings = TrackingSettings(**session.load_context().config_loader["mlflow"])
+    connect(settings, project)
+    experiment = mlflow.get_experiment_by_name(settings.experiment)
+    return MlflowModelRuns(experiment.experiment_id)
+
+
+def find_runs(store: ModelRunStore, shown: Sequence[Shown]) -> dict[Shown, ModelRun]:
+    """Return the newest finished run of each model that was measured on the test films and wrote texts.
+
+    Raises:
+        ResultsError: If one has none.
+    """
+    found: dict[Shown, ModelRun] = {}
+    for summary in store.list_runs():
+        if len(found) == len(shown):
+            break
+        if summary.status != "FINISHED":
+            continue
+        run = store.read_run(summary.run_id)
+        model = Shown(run.tags.get("environment", ""), run.parameters.get("vectorization.tokenizer", "word"))
+        if model in shown and model not in found and {"test/loss", "gen/texts"} <= run.metrics.keys():
+            found[model] = run
+    if missing := [model.command for model in shown if model not in found]:
+        raise ResultsError(
+            f"The MLflow store {store.address} has no finished run with figures of test films and texts of "
+            f"{', '.join(f'`{command}`' for command in missing)}: run it, or name what is there with --env"
+        )
+    return {model: found[model] for model in shown}
+
+
+def read_benchmarks(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the results of the comparisons by name."""
+    results = {
+        file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))
+    }
+    return {name: result for name, result in results.items() if "variants" in result}
+
+
+def replace_results(page: str, results: str) -> str:
+    """Put results between the two marks of a page.
+
+    Raises:
+        ResultsError: If the page has not both marks, once each and in their order.
+    """
+    before, _, rest = page.partition(BEGIN)
+    _, mark, after = rest.partition(END)
+    if not mark or BEGIN in rest or END in after:
+        raise ResultsError(
+            f"The page has no place for results: it needs the lines {BEGIN!r} and {END!r}, once each"
+        )
+    return f"{before}{BEGIN}\n\n{results}\n\n{END}{after}"
+
+
+def make_results(
+    runs: Mapping[Shown, ModelRun], main_run: ModelRun, benchmarks: Mapping[str, Mapping[str, Any]]
+) -> str:
+    """Lay out all that is known, as Markdown.
+
+    Args:
+        runs: The models of the table.
+        main_run: The one whose baselines and texts are shown.
+        benchmarks: What `read_benchmarks` returns; a comparison that was never measured has no table.
+    """
+    reference = benchmarks.get("time_to_perplexity", {}).get("settings", {}).get("reference", {})
+    parts = [
+        make_model_table(runs),
+        make_baseline_table(main_run, reference),
+        make_quality_table(main_run),
+        *(make_text(model, run) for model, run in runs.items()),
+        *(make_benchmark_table(benchmarks[name]) for name in BENCHMARK_TABLES if name in benchmarks),
+    ]
+    return "\n\n".join(parts)
+
+
+def make_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown, its first column to the left and the others to the right."""
+    rule = "|".join(["---", *["---:"] * (len(header) - 1)])
+    lines = [f"| {' | '.join(row)} |" for row in (header, *rows)]
+    return "\n".join([lines[0], f"|{rule}|", *lines[1:]])
+
+
+def make_model_table(runs: Mapping[Shown, ModelRun]) -> str:
+    """Return a row a model: what it was measured at, and what it took."""
+    header = (
+        "model", "perplexity", "95 % interval", "bits per character", "`[UNK]`", "weights of step", "training",
+        "tokens/s", "precision", "seed", "commit",
+    )  # fmt: skip
+    rows = []
+    for model, run in runs.items():
+        metrics = run.metrics
+        speeds = [speed for _, speed in run.curves.get("train/tokens_per_second", ())]
+        rows.append(
+            (
+                model.label,
+                f"{metrics['test/perplexity']:.2f}",
+                f"{metrics['test/perplexity_low']:.2f} to {metrics['test/perplexity_high']:.2f}",
+                f"{metrics['test/bits_per_character']:.3f}",
+                f"{metrics['test/unk_rate']:.2%}",
+                f"{int(run.tags['best_step']):,} of {int(run.tags['steps']):,}",
+                describe_seconds(metrics["train/seconds"]),
+                f"{median(speeds):,.0f}",
+                run.tags["precision"],
+                run.tags["seed"],
+                run.tags.get("git_commit", "unknown")[:SHORT_COMMIT],
+            )
+        )
+    return make_table(header, rows)
+
+
+def make_baseline_table(run: ModelRun, reference: Mapping[str, Any]) -> str:
+    """Return what is known of the words that a model is measured on without it, and the model below."""
+    metrics = run.metrics
+    ngram = metrics["test/kneser_ney_perplexity"]
+    rows = [
+        (label, f"{metrics[f'test/{name}']:,.1f}", metrics[f"test/{name}"]) for label, name in BASELINE_ROWS
+    ]
+    if "test/source_loss" in metrics:
+        entropy = math.exp(metrics["test/source_loss"])
+        rows.append(("the corpus's known entropy", f"{entropy:.1f}", entropy))
+    if "test_perplexity" in reference:
+        label = f"plain Keras, the published example, {describe_seconds(reference['seconds'])}"
+        rows.append((label, f"{reference['test_perplexity']:.1f}", reference["test_perplexity"]))
+    rows.append(
+        (f"`{run.tags['environment']}`", f"{metrics['test/perplexity']:.1f}", metrics["test/perplexity"])
+    )
+    return make_table(
+        ("the same words under", "perplexity", "to the 5-gram's"),
+        [(label, shown, f"{perplexity / ngram:.2f} ×") for label, shown, perplexity in rows],
+    )
+
+
+def make_quality_table(run: ModelRun) -> str:
+    """Return figures of a model's texts beside those of people's reviews of equal length."""
+    metrics = run.metrics
+    rows = []
+    for label, name, form in QUALITY_ROWS:
+        ratio, low, high = (metrics.get(f"gen/{name}_ratio{end}") for end in ("", "_low", "_high"))
+        interval = f" ({low:.2f} to {high:.2f})" if low is not None and high is not None else ""
+        rows.append(
+            (
+                label,
+                *(format(metrics[f"gen/{whose}{name}"], form) if f"gen/{whose}{name}" in metrics else NOTHING
+                  for whose in ("", "human_")),
+                NOTHING if ratio is None else f"{ratio:.2f}{interval}",
+            )
+        )  # fmt: skip
+    texts = f"{metrics['gen/texts']:,.0f} texts of `{run.tags['environment']}`"
+    header = (f"{texts}, {metrics['gen/mean_length']:.0f} words each", "model", "people", "ratio")
+    return make_table(header, rows)
+
+
+def make_text(model: Shown, run: ModelRun) -> str:
+    """Return the first text of a model's first prompt."""
+    last = max(run.samples, key=lambda sample: int(sample["epoch"]))
+    text = next(
+        sample
+        for sample in run.samples
+        if (sample["epoch"], sample["prompt"]) == (last["epoch"], last["prompt"])
+    )
+    readable = MARKUP.sub(r"\\\1", " ".join(str(text["readable_text"]).split()))
+    return f"{model.label}, `{text['prompt']}`, seed {text['seed']}:\n\n> {readable}"
+
+
+def describe_seconds(seconds: float) -> str:
+    """Return seconds, or minutes where there are several."""
+    minute = 60
+    return f"{seconds:.0f} s" if seconds < 2 * minute else f"{seconds / minute:.0f} min"
+
+
+BENCHMARK_TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
+    "training": (
+        "training, sizes of the example",
+        (
+            Column("words/s", ("medians", "tokens_per_second")),
+            Column("to plain Keras", ("ratios", "tokens_per_second"), "{:.2f} ×"),
+            Column("memory to it", ("ratios", PEAK_MEMORY), "{:.2f} ×"),
+        ),
+    ),
+    "time_to_perplexity": (
+        "training until plain Keras' best perplexity on validation films",
+        (
+            Column("seconds", ("medians", "seconds")),
+            Column("to plain Keras", ("ratios", "seconds"), "{:.3f} ×"),
+            Column("perplexity", ("medians", "perplexity"), "{:.1f}"),
+        ),
+    ),
+    "generation": (
+        "writing, sizes of the example",
+        (
+            Column("words/s", ("medians", "tokens_per_second")),
+            Column("to plain Keras", ("ratios", "tokens_per_second"), "{:,.0f} ×"),
+        ),
+    ),
+    "data": (
+        "archive to token ids",
+        (
+            Column("seconds", ("medians", "seconds"), "{:.1f}"),
+            Column("memory, ratio", ("ratios", PEAK_MEMORY), "{:.2f} ×"),
+        ),
+    ),
+    "startup": (
+        "whole process",
+        (
+            Column("seconds", ("medians", "seconds"), "{:.2f}"),
+            Column("ratio", ("ratios", "seconds"), "{:.2f} ×"),
+        ),
+    ),
+}
+"""By comparison: the title of the first column, and the others."""
+
+
+def make_benchmark_table(result: Mapping[str, Any]) -> str:
+    """Return the figures of a comparison; a link leads to all that was measured."""
+    title, columns = BENCHMARK_TABLES[result["name"]]
+    commit = (result["commit"]["hash"] or "unknown")[:SHORT_COMMIT]
+    header = f"[{title}](benchmarks/results/{result['name']}.md), commit {commit}"
+    measured = [row for row in result["variants"] if row["is_listed"] and not row["missing"]]
+    return make_table(
+        (header, *(column.header for column in columns)),
+        [(row["name"], *(column.show(row) for column in columns)) for row in measured],
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

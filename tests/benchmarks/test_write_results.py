@@ -1,0 +1,201 @@
+import dataclasses
+import json
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from benchmarks.__main__ import COMPARISONS
+from benchmarks.harness import PROJECT
+from benchmarks.write_results import (
+    BEGIN,
+    BENCHMARK_TABLES,
+    END,
+    SHOWN,
+    ResultsError,
+    Shown,
+    describe_seconds,
+    find_runs,
+    make_results,
+    parse,
+    read_benchmarks,
+    replace_results,
+)
+from minigpt_pipeline.comparison.model_run import ModelRun, RunSummary
+
+NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
+METRICS = {
+    "test/loss": 2.0, "test/perplexity": 60.0, "test/perplexity_low": 58.0, "test/perplexity_high": 62.5,
+    "test/bits_per_character": 1.25, "test/unk_rate": 0.0215, "test/uniform_perplexity": 20_000.0,
+    "test/unigram_perplexity": 600.0, "test/kneser_ney_perplexity": 100.0, "train/seconds": 3300.0,
+    "gen/texts": 1000.0, "gen/mean_length": 41.0,
+    "gen/seq_rep_4": 0.002, "gen/human_seq_rep_4": 0.004, "gen/seq_rep_4_ratio": 0.5,
+    "gen/seq_rep_4_ratio_low": 0.2, "gen/seq_rep_4_ratio_high": 1.4,
+    "gen/distinct_2": 0.5, "gen/human_distinct_2": 0.5, "gen/distinct_2_ratio": 1.0,
+    "gen/self_bleu_4": 0.3, "gen/human_self_bleu_4": 0.25, "gen/unk_rate": 0.0, "gen/human_unk_rate": 0.02,
+}  # fmt: skip
+
+
+def make_text(epoch: int, prompt: str, seed: int, text: str) -> dict[str, object]:
+    return {"epoch": epoch, "prompt": prompt, "seed": seed, "readable_text": text}
+
+
+def make_run(run_id: str, minutes: int = 0, status: str = "FINISHED", **changed: object) -> ModelRun:
+    run = ModelRun(
+        RunSummary(run_id, "a run", status, NOON + timedelta(minutes=minutes)),
+        parameters={"vectorization.tokenizer": "word"},
+        metrics=METRICS,
+        curves={"train/tokens_per_second": [(20, 9000.0), (40, 12_000.0), (60, 12_500.0)]},
+        tags={
+            "environment": "base", "best_step": "9000", "steps": "9018", "precision": "mixed_bfloat16",
+            "seed": "42", "git_commit": "0123456789abcdef",
+        },
+        samples=[
+            make_text(1, "the best", 0, "An early text"),
+            make_text(3, "the best", 0, "The best *text*\nof all"),
+            make_text(3, "the best", 1, "Another"),
+        ],
+    )  # fmt: skip
+    return dataclasses.replace(run, **changed)  # type: ignore[arg-type] -- whatever a test changes
+
+
+class ListStore:
+    """A `ModelRunStore` of runs, the newest first."""
+
+    address = "a list"
+    read_at = NOON
+
+    def __init__(self, runs: Sequence[ModelRun]) -> None:
+        self.runs = {run.summary.run_id: run for run in runs}
+
+    def list_runs(self) -> list[RunSummary]:
+        return [run.summary for run in self.runs.values()]
+
+    def read_run(self, run_id: str) -> ModelRun:
+        return self.runs[run_id]
+
+
+def test_the_newest_run_with_all_figures_is_shown() -> None:
+    store = ListStore(
+        [
+            make_run("failed", 9, "FAILED"),
+            make_run("without texts", 8, metrics={"test/loss": 1.0}),
+            make_run("subword", 7, parameters={"vectorization.tokenizer": "subword"}),
+            make_run("newest", 6),
+            make_run("older", 5),
+        ]
+    )
+
+    found = find_runs(store, (Shown("base"), Shown("base", "subword")))
+
+    assert [run.summary.run_id for run in found.values()] == ["newest", "subword"]
+
+
+def test_a_model_that_was_never_trained_is_named_with_its_command() -> None:
+    with pytest.raises(ResultsError, match=r"a list has no .*`kedro run --env base --params vectorization\."):
+        find_runs(ListStore([make_run("word")]), (Shown("base"), Shown("base", "subword")))
+
+
+def test_models_baselines_and_texts_stand_in_tables() -> None:
+    run = make_run("run")
+    reference = {"seconds": 3360.0, "test_perplexity": 99.94}
+    benchmarks = read_benchmarks(PROJECT / "benchmarks/results")
+    benchmarks["time_to_perplexity"]["settings"]["reference"] |= reference
+
+    page = make_results({Shown("base"): run}, run, benchmarks)
+
+    for line in (
+        "| `base` | 60.00 | 58.00 to 62.50 | 1.250 | 2.15% "
+        "| 9,000 of 9,018 | 55 min | 12,000 | mixed_bfloat16 | 42 | 0123456 |",
+        "| all words alike | 20,000.0 | 200.00 × |",
+        "| plain Keras, the published example, 56 min | 99.9 | 1.00 × |",
+        "| `base` | 60.0 | 0.60 × |",
+        "| 1,000 texts of `base`, 41 words each | model | people | ratio |",
+        "| 4-grams that a text repeats (seq-rep-4) | 0.20% | 0.40% | 0.50 (0.20 to 1.40) |",
+        "| perplexity of a Kneser-Ney 5-gram model | – | – | – |",
+        "| self-BLEU | 0.30 | 0.25 | – |",
+        "`base`, `the best`, seed 0:",
+        r"> The best \*text\* of all",
+    ):
+        assert line in page.splitlines()
+
+
+def test_the_entropy_stands_with_the_baselines_where_it_is_known() -> None:
+    run = make_run("run", metrics=METRICS | {"test/source_loss": 2.0})
+
+    assert "| the corpus's known entropy | 7.4 | 0.07 × |" in make_results({Shown("sample"): run}, run, {})
+
+
+def test_every_stored_comparison_of_the_page_is_a_table_with_its_commit() -> None:
+    benchmarks = read_benchmarks(PROJECT / "benchmarks/results")
+    run = make_run("run")
+
+    page = make_results({Shown("base"): run}, run, benchmarks)
+
+    assert benchmarks.keys() >= BENCHMARK_TABLES.keys()
+    for name in BENCHMARK_TABLES:
+        commit = benchmarks[name]["commit"]["hash"][:7]
+        assert f"(benchmarks/results/{name}.md), commit {commit}" in page
+    keras = json.loads((PROJECT / "benchmarks/results/training.json").read_text())["variants"][1]
+    assert (
+        f"| plain Keras, float32 | {keras['medians']['tokens_per_second']:,.0f} | 1.00 × | 1.00 × |" in page
+    )
+    assert "not installed" not in page
+
+
+def test_only_what_stands_between_the_marks_is_replaced() -> None:
+    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+
+    replaced = replace_results(page, "new")
+
+    assert replaced == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
+    assert replace_results(replaced, "new") == replaced
+
+
+@pytest.mark.parametrize(
+    "page", ["", BEGIN, END, f"{END}{BEGIN}", f"{BEGIN}{BEGIN}{END}", f"{BEGIN}{END}{END}"]
+)
+def test_a_page_without_the_marks_is_refused(page: str) -> None:
+    with pytest.raises(ResultsError, match="no place for results"):
+        replace_results(page, "new")
+
+
+def test_the_readme_has_a_place_for_results() -> None:
+    page = (PROJECT / "README.md").read_text()
+
+    assert replace_results(page, "new") != page
+
+
+def test_short_trainings_are_shown_in_seconds() -> None:
+    assert [describe_seconds(seconds) for seconds in (47.4, 119.0, 120.0, 3300.0)] == [
+        "47 s", "119 s", "2 min", "55 min"
+    ]  # fmt: skip
+
+
+def test_environments_are_named() -> None:
+    assert parse(["--env", "test", "sample"]).env == ["test", "sample"]
+
+
+@pytest.fixture(scope="module")
+def recipe() -> list[str]:
+    """What `make results` does, in its order."""
+    shown = subprocess.run(
+        ["make", "--dry-run", "--no-print-directory", "results"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [line.strip() for line in shown.stdout.splitlines()]
+
+
+def test_make_results_makes_every_figure_and_writes_them_last(recipe: Sequence[str]) -> None:
+    words = {word for line in recipe for word in line.split()}
+
+    assert words >= COMPARISONS.keys()
+    trained = [line.removeprefix(".venv/bin/") for line in recipe if "kedro run" in line]
+    assert sorted(trained) == sorted(model.command for model in SHOWN)
+    assert trained[-1] == "kedro run --env base"  # of what is on disk, samples are written
+    assert recipe[-2].endswith("benchmarks.write_samples --env base")
+    assert recipe[-1].endswith("benchmarks.write_results")
