@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from minigpt_pipeline.parameters import SweepParameters, TrainingParameters
+from minigpt_pipeline.parameters import SearchedParameter, SweepParameters, TrainingParameters
 from minigpt_pipeline.search.outcome import NoTrialError, describe_best, tabulate_looks, tabulate_trials
 from minigpt_pipeline.search.reporting_log import Look
 from minigpt_pipeline.search.search import Search, TrialResult, share_done
+from minigpt_pipeline.search.space import configured_values
 from minigpt_pipeline.search.study_store import StudyError, StudyStore
 from tests.search.conftest import BASE, SWEEP, Clock, ListSweepLog, RunSearch, take_looks
 
@@ -37,6 +38,32 @@ def test_a_search_learns_where_the_loss_is_low(store: StudyStore, run_search: Ru
     assert log.best == sorted(log.best, reverse=True)
     assert log.best[-1] == trials["loss"].min()
     assert log.trials[0].facts == {"trial_state": "complete", "trial_reason": ""}
+
+
+def test_what_is_configured_is_tried_first_where_the_space_holds_it(
+    tmp_path: Path, run_search: RunSearch
+) -> None:
+    run_search(max_trials=3)
+
+    first, *others = read_values(StudyStore(tmp_path / "sweep.db"))
+    assert first == ["0.001", "2", "0.1"]
+    assert first not in others
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        {"name": "model.num_heads", "choices": [1, 3]},
+        {"name": "model.num_blocks", "low": 2, "high": 3},
+        {"name": "model.head_dim", "low": 4, "high": 8},
+        {"name": "model.dropout", "low": 0.0, "high": 0.3, "step": 0.15},
+    ],
+)
+def test_a_space_without_what_is_configured_has_no_such_trial(parameter: dict[str, Any]) -> None:
+    learning_rate = SearchedParameter(**SWEEP["space"][0])
+
+    assert configured_values(BASE, [learning_rate]) == {"training.optimizer.learning_rate": 0.001}
+    assert configured_values(BASE, [learning_rate, SearchedParameter(**parameter)]) is None
 
 
 def test_the_same_seed_suggests_the_same_in_one_go_and_in_two(tmp_path: Path, run_search: RunSearch) -> None:

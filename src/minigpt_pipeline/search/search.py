@@ -12,7 +12,7 @@ from minigpt_pipeline.model.interruption import Interruption, interruptible
 from minigpt_pipeline.model.training_log import TrainingLog
 from minigpt_pipeline.parameters import ModelParameters, SweepParameters, TrainingParameters
 from minigpt_pipeline.search.reporting_log import Look, ReportingLog
-from minigpt_pipeline.search.space import Values, nest, suggest
+from minigpt_pipeline.search.space import Values, configured_values, nest, suggest
 from minigpt_pipeline.search.study_store import REASON, REFUSED, UNFINISHED, judged_trials, refused_trials
 from minigpt_pipeline.search.sweep_log import SweepLog, TrialLog
 from minigpt_pipeline.search.timing import limit_steps
@@ -96,7 +96,10 @@ class Search:
         study.pruner = make_pruner(sweep)
 
     def run(self) -> None:
-        """Try parameters until a limit is reached or the user asks to end."""
+        """Try what is configured, then other parameters, until a limit is reached or the user asks to end."""
+        configured = configured_values(self.base, self.sweep.space)
+        if configured and not self.study.get_trials():
+            self.study.enqueue_trial(configured)
         with interruptible() as interruption:
             while not (reason := self._reached_limit(interruption)):
                 if self._run_trial():

@@ -1,6 +1,7 @@
 """From what a sampler suggests to the parameters of a trial."""
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,33 @@ def _suggest(trial: "Trial", parameter: SearchedParameter) -> Any:
     return trial.suggest_float(
         name, float(low or 0), float(high or 0), step=parameter.step, log=parameter.log
     )
+
+
+def configured_values(base: Mapping[str, Any], space: Sequence[SearchedParameter]) -> Values | None:
+    """Return what is configured now, as values of the space; None where one of them is outside it.
+
+    Args:
+        base: `model` and `training`, as they are configured.
+        space: The parameters.
+    """
+    values: Values = {}
+    for parameter in space:
+        value: Any = base
+        for field in parameter.name.split("."):
+            value = value[field]
+        if not _holds(parameter, value):
+            return None
+        values[parameter.name] = value
+    return values
+
+
+def _holds(parameter: SearchedParameter, value: Any) -> bool:
+    if parameter.choices is not None:
+        return value in parameter.choices
+    if value is None or not (parameter.low or 0) <= value <= (parameter.high or 0):
+        return False
+    steps = (value - (parameter.low or 0)) / parameter.step if parameter.step else 0.0
+    return math.isclose(steps, round(steps), abs_tol=1e-9)
 
 
 def nest(values: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> dict[str, Any]:
