@@ -22,14 +22,15 @@ from benchmarks.worker import Worker
 
 WORKERS = "benchmarks.comparisons.perplexity_scaling"
 SIZES: dict[str, dict[str, Any]] = {
-    "width 64": {"embed_dim": 64, "feed_forward_dim": 256},
     "width 128": {"embed_dim": 128, "feed_forward_dim": 512},
     "1 block": {"num_blocks": 1},
     "base": {},
     "width 384": {"embed_dim": 384, "feed_forward_dim": 1536},
 }
 """What differs from `base` after `--params model.`; a new size is a line here."""
-MINUTES, QUICK_MINUTES = (5, 15, 40), (0.2,)
+POINTS = (*((size, minutes) for minutes in (3, 10) for size in SIZES), ("base", 30))
+QUICK_POINTS = tuple((size, 0.2) for size in SIZES)
+"""Size and minutes, the cheapest first; an hour of `base` is `make run ENV=base`."""
 TIMED_STEPS = 20
 QUICK_REVIEWS = 512
 
@@ -156,7 +157,8 @@ def plan(options: Options) -> Plan:
     variants, files = [], {}
     facts = describe_machine(), read_configuration(options)
     minutes_left = options.minutes if options.minutes is not None else float("inf")
-    for minutes, size in [(m, s) for m in (QUICK_MINUTES if options.is_quick else MINUTES) for s in SIZES]:
+    points = QUICK_POINTS if options.is_quick else POINTS
+    for size, minutes in points:
         name, settings = f"{size}, {minutes:g} minutes", make_settings(options, size, minutes)
         file = options.output / "perplexity_scaling" / f"{fingerprint(settings, *facts)}.json"
         if file.exists():
@@ -173,7 +175,7 @@ def plan(options: Options) -> Plan:
         files[name] = file
     if not variants:
         raise BenchmarkError(
-            f"--minutes {options.minutes:g} has no room for a point: the cheapest takes {MINUTES[0]}"
+            f"--minutes {options.minutes:g} has no room for a point: the cheapest takes {points[0][1]:g}"
         )
     return Plan(
         name="perplexity_scaling",
@@ -204,7 +206,7 @@ def read_configuration(options: Options) -> dict[str, Any]:
 def make_settings(options: Options, size: str, minutes: float) -> dict[str, Any]:
     """Return what decides what comes of a point."""
     training: dict[str, Any] = {"epochs": 1000, "max_steps": None, "max_minutes": minutes}
-    training |= {"evaluate_every_steps": options.choose(200, 5), "sample_every_epochs": 10**6}
+    training |= {"evaluate_every_steps": options.choose(400, 5), "sample_every_epochs": 10**6}
     training |= {"checkpoint_every_minutes": None, "checkpoint_every_steps": None}
     overrides = {"device": options.device, "model": SIZES[size], "training": training}
     return {

@@ -85,6 +85,21 @@ def test_the_sample_environment_comes_close_to_the_entropy_and_not_below_it(
     assert source - 3 * error < loss < source + 0.15
 
 
+@pytest.mark.full
+def test_base_s_model_learns_the_source_from_text_enough(training_log: TrainingLog) -> None:
+    base = read_parameters("base")
+    narrow = {"embed_dim": 128, "head_dim": 32, "feed_forward_dim": 512}  # the corpus has 1,431 words
+    sizes = base["model"] | narrow | {"sequence_length": 80, "output_layer": "full"}
+    training = base["training"] | {"seed": 1, "epochs": 1, "max_minutes": None, "evaluate_every_steps": None}
+
+    model, vocabulary = train_on_the_source(sizes, training, num_reviews=60_000, training_log=training_log)
+
+    fresh = write_words(3000, FRESH_SEED)
+    source, error = measure_source(fresh, model.sequence_length)
+    loss = evaluate(model, as_windows(encode(fresh, vocabulary, model.sequence_length)), batch_size=64).mean()
+    assert source - 3 * error < loss < source + 0.05
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("has_mask", [True, False])
 def test_a_model_that_sees_later_words_breaks_the_floor(
