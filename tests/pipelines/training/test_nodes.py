@@ -9,8 +9,9 @@ import pytest
 from minigpt_pipeline.model import training_loop
 from minigpt_pipeline.model.checkpoint_store import CheckpointStore
 from minigpt_pipeline.model.saved_model import TrainedModel
+from minigpt_pipeline.model.training import describe_training, train_model
 from minigpt_pipeline.parameters import OptimizerParameters
-from minigpt_pipeline.pipelines.training.nodes import describe_training, discard_checkpoints, train_model
+from minigpt_pipeline.pipelines.training.nodes import discard_checkpoints
 from minigpt_pipeline.text.vocabulary import Vocabulary
 from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from minigpt_pipeline.model.fingerprint import make_fingerprint
+from minigpt_pipeline.model.training import train_model
 from minigpt_pipeline.model.training_log import TrainingLog
 from minigpt_pipeline.parameters import (
     ComputeSettings,
@@ -18,7 +19,6 @@ from minigpt_pipeline.parameters import (
     SweepParameters,
     TrainingParameters,
 )
-from minigpt_pipeline.pipelines.training.nodes import train_model
 from minigpt_pipeline.search.outcome import TRIAL_TYPES, describe_best, tabulate_looks, tabulate_trials
 from minigpt_pipeline.search.search import Search, TrialResult
 from minigpt_pipeline.search.study_store import StudyStore

@@ -2,7 +2,8 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from minigpt_pipeline.pipelines.training.nodes import discard_checkpoints, train_model
+from minigpt_pipeline.model.training import train_model
+from minigpt_pipeline.pipelines.training.nodes import discard_checkpoints
 
 
 def create_pipeline() -> Pipeline:
