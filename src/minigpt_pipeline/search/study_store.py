@@ -1,6 +1,5 @@
 """The trials of a search in an SQLite file, which outlives whoever is killed."""
 
-import fcntl
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -70,14 +69,16 @@ class StudyStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
+        from filelock import FileLock, Timeout
+
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_name(f".{self.path.name}.lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise StudyError(
-                    f"Another search is at work on {self.path}: wait for its end, or end it with Ctrl-C"
-                ) from error
+        try:
+            lock = FileLock(self.path.with_name(f".{self.path.name}.lock")).acquire(blocking=False)
+        except Timeout as error:
+            raise StudyError(
+                f"Another search is at work on {self.path}: wait for its end, or end it with Ctrl-C"
+            ) from error
+        with lock:
             yield
 
     def _open_storage(self) -> "RDBStorage":
