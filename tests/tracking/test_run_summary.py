@@ -5,7 +5,7 @@ import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
-from minigpt_pipeline.datasets import PageDataset
+from minigpt_pipeline.datasets import PageDataset, TextFileDataset
 from minigpt_pipeline.tracking.run_summary import print_summary
 
 METRICS = {
@@ -28,6 +28,19 @@ SAMPLES = pd.DataFrame(
         "prompt": ["the best"] * 6 + ["other"],
         "text": "as the model writes it",
         "readable_text": [f"The best [bold]{number}[/bold]" for number in range(6)] + ["other"],
+    }
+)
+
+TRIALS = pd.DataFrame(
+    {
+        "trial": [0, 1, 2, 3],
+        "state": ["complete", "pruned", "complete", "refused"],
+        "loss": [4.5, 4.1, 4.25, None],
+        "seconds": [60.0, 20.0, 61.0, 0.1],
+        "reason": ["", "given up at step 300", "", "no"],
+        "retries": pd.array([None] * 4, "Int64"),
+        "training.optimizer.learning_rate": ["0.1", "0.02", "1e-05", "0.3"],
+        "model.head_dim": ["32", "32", "null", ""],
     }
 )
 
@@ -81,6 +94,40 @@ def test_it_shows_no_entropy_where_none_is_known(capsys: pytest.CaptureFixture[s
     summarize("evaluation_metrics")
 
     assert "entropy" not in capsys.readouterr().out
+
+
+def test_it_shows_bits_per_character_where_they_were_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    ends = {"test/bits_per_character_low": 1.2708, "test/bits_per_character_high": 1.2874}
+    summarize("evaluation_metrics", metrics=METRICS | {"test/bits_per_character": 1.2791} | ends)
+
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "bits per character" in line]
+    assert "1.279, 95 % interval 1.271 to 1.287" in line
+    summarize("evaluation_metrics")
+    assert "bits per character" not in capsys.readouterr().out
+
+
+def test_it_shows_what_a_search_has_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "[a]" / "best_parameters.yml"
+    names = ["sweep_trials", "best_parameters"]
+    pipeline = Pipeline([Node(make_nothing, inputs=None, outputs=name, name=name) for name in names])
+    best = TextFileDataset(filepath=str(path))
+
+    print_summary(
+        pipeline,
+        DataCatalog({"sweep_trials": MemoryDataset(TRIALS), "best_parameters": best}),
+        "run-id",
+        "a store",
+    )
+
+    out = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines() if "│" in line]
+    assert rows == [
+        ["trials", "2 complete, 1 pruned, 1 refused"],
+        ["lowest validation loss", "4.2500 nats a word, of trial 2"],
+        ["training.optimizer.learning_rate", "1e-05"],
+        ["model.head_dim", "null"],
+    ]
+    assert f"Best parameters  {path}" in out
 
 
 def test_it_shows_figures_of_texts_beside_peoples(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,8 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
+from minigpt_pipeline.search.outcome import TRIAL_TYPES
+
 NUM_TEXTS = 5
 
 QUALITY_FIGURES = {
@@ -22,7 +24,7 @@ QUALITY_FIGURES = {
 
 
 def print_summary(pipeline: Pipeline, catalog: DataCatalog, run_id: str, store: str) -> None:
-    """Print the held-out loss, figures of texts, texts for the first prompt, and where a comparison and the run are.
+    """Print the held-out loss, figures of texts, texts for the first prompt, what a search found, and where all is.
 
     Args:
         pipeline: What has run; only what it saved is shown.
@@ -38,6 +40,11 @@ def print_summary(pipeline: Pipeline, catalog: DataCatalog, run_id: str, store: 
         console.print(quality_table(quality))
     if "generated_samples" in saved:
         console.print(texts_panel(catalog.load("generated_samples")))
+    if "sweep_trials" in saved:
+        console.print(search_table(catalog.load("sweep_trials")))
+    if "best_parameters" in saved:
+        path = catalog["best_parameters"].filepath
+        console.print(f"[bold]Best parameters[/bold]  {escape(str(path))}", soft_wrap=True)
     if "comparison_page" in saved:
         page = catalog["comparison_page"].filepath.as_uri()
         console.print(f"[bold]Page[/bold]    {escape(page)}", soft_wrap=True)
@@ -60,6 +67,9 @@ def metrics_table(metrics: Mapping[str, float]) -> Table:
     low, high = metrics["test/perplexity_low"], metrics["test/perplexity_high"]
     table.add_row("perplexity", f"{metrics['test/perplexity']:.2f}, 95 % interval {low:.2f} to {high:.2f}")
     table.add_row("of a Kneser-Ney 5-gram model", f"{metrics['test/kneser_ney_perplexity']:.2f}")
+    if (bits := metrics.get("test/bits_per_character")) is not None:
+        low, high = (metrics[f"test/bits_per_character_{end}"] for end in ("low", "high"))
+        table.add_row("bits per character", f"{bits:.3f}, 95 % interval {low:.3f} to {high:.3f}")
     table.add_row("share of [UNK]".replace("[", r"\["), f"{metrics['test/unk_rate']:.2%}")
     return table
 
@@ -70,6 +80,18 @@ def quality_table(metrics: Mapping[str, float]) -> Table:
     for name, (label, form) in QUALITY_FIGURES.items():
         values = (metrics.get(f"gen/{whose}{name}") for whose in ("", "human_"))
         table.add_row(label, *("" if value is None else format(value, form) for value in values))
+    return table
+
+
+def search_table(trials: pd.DataFrame) -> Table:
+    """Lay out what came of the trials in `sweep_trials`, and the parameters of the best one."""
+    best = trials[trials["state"] == "complete"].nsmallest(1, "loss").iloc[0]
+    states = trials["state"].value_counts(sort=False)
+    table = Table(title="The search", title_justify="left", show_header=False)
+    table.add_row("trials", ", ".join(f"{count} {state}" for state, count in states.items()))
+    table.add_row("lowest validation loss", f"{best['loss']:.4f} nats a word, of trial {best['trial']}")
+    for name, value in best.drop(list(TRIAL_TYPES)).items():
+        table.add_row(str(name), escape(value))
     return table
 
 
