@@ -138,6 +138,40 @@ def test_a_page_of_runs_on_other_data_says_that_they_can_not_be_compared(
     assert Page(render_page(compare(runs[0]), 3)).find("p", **{"class": "warning"}) == []
 
 
+@pytest.mark.parametrize(
+    ("characters", "ending"),
+    [
+        (999.0, "; test/bits_per_character can, which was measured on the same text."),
+        (998.0, "; test/bits_per_character could, had the runs measured it on the same text."),
+    ],
+)
+def test_a_page_of_other_tokens_says_what_can_be_compared(
+    make_run: MakeRun, compare: Compare, characters: float, ending: str
+) -> None:
+    first, second, alike = (
+        make_run(
+            parameters={"vectorization.tokenizer": tokenizer},
+            metrics={"test/loss": loss, "test/bits_per_character": bits, "test/characters": length},
+        )
+        for tokenizer, loss, bits, length in (
+            ("word", 4.0, 1.5, 999.0),
+            ("subword", 5.0, 1.25, characters),
+            ("word", 3.0, 1.0, 999.0),
+        )
+    )
+
+    page = Page(render_page(compare(first, second), 3))
+
+    (warning,) = page.find("p", **{"class": "warning"})
+    assert warning.startswith(
+        "Careful: The runs differ in vectorization.tokenizer: their test/ and val/ and train/ figures, "
+        "losses and perplexities of other tokens, can't be compared as they stand"
+    )
+    assert warning.endswith(ending)
+    assert page.find("td", **{"class": "best"}) == ["best 1.2500 −0.2500 (−16.7%)"] * (characters == 999.0)
+    assert Page(render_page(compare(first, alike), 3)).find("p", **{"class": "warning"}) == []
+
+
 def test_what_others_wrote_is_text_and_never_markup(
     make_run: MakeRun, make_sample: MakeSample, compare: Compare
 ) -> None:

@@ -6,10 +6,12 @@ import pytest
 
 from minigpt_pipeline.comparison.model_run import ModelRun
 from minigpt_pipeline.comparison.tables import (
+    TOKENIZATION,
     MetricRow,
     compare_metrics,
     compare_parameters,
     compare_texts,
+    compares_characters,
     describe_common_settings,
     find_incomparable,
 )
@@ -134,6 +136,53 @@ def test_figures_of_other_contexts_are_not_compared(make_run: MakeRun) -> None:
     runs = [make_run(parameters={"model.sequence_length": length}) for length in ("16", "80")]
 
     assert find_incomparable(runs) == {key: ["model.sequence_length"] for key in ("test", "val", "train")}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "named"),
+    [
+        (("word", "20000"), ("word", "20000"), None),
+        (("word", "20000"), ("subword", "20000"), "vectorization.tokenizer"),
+        (("word", "20000"), ("word", "5000"), "vectorization.vocabulary_size"),
+        (("word", "9"), ("subword", "300"), "vectorization.tokenizer and vectorization.vocabulary_size"),
+    ],
+)
+def test_of_other_tokens_only_bits_per_character_are_compared(
+    make_run: MakeRun, first: tuple[str, str], second: tuple[str, str], named: str | None
+) -> None:
+    names = ["test/bits_per_character", "test/loss", "val/perplexity", "train/loss"]
+    runs = [
+        make_run(
+            parameters=dict(zip(TOKENIZATION, tokenization, strict=True)),
+            metrics=dict.fromkeys(names, value) | {"test/characters": 999.0},
+            data_digests={"test_token_ids": "/".join(tokenization)},
+        )
+        for tokenization, value in ((first, 2.0), (second, 1.0))
+    ]
+
+    assert find_incomparable(runs) == (
+        {group: [named] for group in ("test", "val", "train")} if named else {}
+    )
+    best = best_of(compare_metrics(runs))
+    assert {name: best[name] for name in names} == {name: [] if named else [2] for name in names} | {
+        "test/bits_per_character": [2]
+    }
+
+
+@pytest.mark.parametrize("lengths", [(999.0, 998.0), (999.0, None), (None, None)])
+def test_bits_per_character_of_other_texts_are_not_compared(
+    make_run: MakeRun, lengths: tuple[float | None, float | None]
+) -> None:
+    runs = [
+        make_run(
+            parameters={"vectorization.tokenizer": tokenizer},
+            metrics={"test/bits_per_character": value} | ({"test/characters": length} if length else {}),
+        )
+        for tokenizer, value, length in zip(("word", "subword"), (2.0, 1.0), lengths, strict=True)
+    ]
+
+    assert not compares_characters(runs)
+    assert best_of(compare_metrics(runs))["test/bits_per_character"] == []
 
 
 def test_compare_texts_puts_equal_prompts_and_seeds_beside_each_other(

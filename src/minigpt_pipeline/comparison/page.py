@@ -10,9 +10,12 @@ from minigpt_pipeline.comparison.formats import format_difference, format_number
 from minigpt_pipeline.comparison.model_run import ComparedRuns, ModelRun
 from minigpt_pipeline.comparison.selection import SHORT_ID
 from minigpt_pipeline.comparison.tables import (
+    BITS_PER_CHARACTER,
+    TOKENIZATION,
     compare_metrics,
     compare_parameters,
     compare_texts,
+    compares_characters,
     describe_common_settings,
     find_incomparable,
 )
@@ -60,7 +63,7 @@ def render_page(compared: ComparedRuns, texts_per_prompt: int) -> str:
         compared=compared,
         version=version("minigpt-pipeline"),
         cards=[describe_run(run, number) for number, run in enumerate(runs, start=1)],
-        warnings=describe_incomparable(find_incomparable(runs)),
+        warnings=describe_incomparable(find_incomparable(runs), compares_characters(runs)),
         metrics=compare_metrics(runs),
         has_intervals=any(name.endswith("_low") for run in runs for name in run.metrics),
         charts={CURVES[metric]: drawn for metric, drawn in charts.items() if drawn},
@@ -141,12 +144,26 @@ def make_breakable(name: str) -> "Markup":
     return Markup("<wbr>").join(re.split(r"(?<=[/._])", name))
 
 
-def describe_incomparable(reasons: dict[str, list[str]]) -> list[str]:
-    """Say what differs so much that figures can't be compared as they stand."""
-    differing = sorted({name for names in reasons.values() for name in names})
-    groups = {name: [f"{group}/" for group, names in reasons.items() if name in names] for name in differing}
-    return [
-        f"The runs differ in {name}: their {' and '.join(groups[name])} figures can't be compared as they stand, "
-        "so that neither a best one is marked nor a difference given."
-        for name in differing
-    ]
+def describe_incomparable(reasons: dict[str, list[str]], has_comparable_characters: bool) -> list[str]:
+    """Say what differs so much that figures can't be compared as they stand, and what can all the same.
+
+    Args:
+        reasons: By group of metrics; see `find_incomparable`.
+        has_comparable_characters: See `compares_characters`.
+    """
+    warnings = []
+    for name in sorted({name for names in reasons.values() for name in names}):
+        groups = " and ".join(f"{group}/" for group, names in reasons.items() if name in names)
+        is_of_tokens = name.startswith(TOKENIZATION)
+        warning = f"The runs differ in {name}: their {groups} figures"
+        if is_of_tokens:
+            warning += ", losses and perplexities of other tokens,"
+        warning += (
+            " can't be compared as they stand, so that neither a best one is marked nor a difference given"
+        )
+        if has_comparable_characters and name in reasons.get("test", ()):
+            warning += f"; {BITS_PER_CHARACTER} can, which was measured on the same text"
+        elif is_of_tokens:
+            warning += f"; {BITS_PER_CHARACTER} could, had the runs measured it on the same text"
+        warnings.append(f"{warning}.")
+    return warnings

@@ -17,6 +17,12 @@ GROUPS = ("test", "val", "gen", "train")
 DATA_OF_GROUP = {"test": "test_token_ids", "val": "validation_token_ids", "train": "train_token_ids"}
 """What the metrics of a group are measured on."""
 
+TOKENIZATION = ("vectorization.tokenizer", "vectorization.vocabulary_size")
+"""Parameters that say what tokens are."""
+
+BITS_PER_CHARACTER, CHARACTERS = "test/bits_per_character", "test/characters"
+"""What compares whatever the tokens are, and on how much text it was measured."""
+
 LOWER_IS_BETTER = re.compile(
     r"(?!gen/).*/(?!source_)(?:\w+_)?(?:loss|perplexity|bits)(?:_per_\w+)?(?:, lowest)?"
 )
@@ -88,33 +94,46 @@ def find_incomparable(runs: Sequence[ModelRun]) -> dict[str, list[str]]:
     """Find out why figures can't be compared as they stand.
 
     Returns:
-        By group of metrics (`test`, `val`, `train`), what differs: the digests of the data that they were measured on,
-        or the context, since a longer one scores more words of a review. Nothing, where nothing differs.
+        By group of metrics (`test`, `val`, `train`), what differs: the parameters of the tokens; where these are equal,
+        the data that the figures were measured on, by its digest; or the context, since a longer one scores more words
+        of a review. Nothing, where nothing differs.
     """
-    context = {
-        run.parameters["model.sequence_length"] for run in runs if "model.sequence_length" in run.parameters
-    }
+    tokenization = " and ".join(name for name in TOKENIZATION if _differs(name, runs))
+    context = ["model.sequence_length"] * _differs("model.sequence_length", runs)
     reasons: dict[str, list[str]] = {}
     for group, data in DATA_OF_GROUP.items():
         digests = {run.data_digests[data] for run in runs if data in run.data_digests}
-        found = [data] * (len(digests) > 1) + ["model.sequence_length"] * (len(context) > 1)
-        if found:
-            reasons[group] = found
+        found = [tokenization] if tokenization else [data] * (len(digests) > 1)
+        if found + context:
+            reasons[group] = found + context
     return reasons
+
+
+def _differs(name: str, runs: Sequence[ModelRun]) -> bool:
+    return len({run.parameters[name] for run in runs if name in run.parameters}) > 1
+
+
+def compares_characters(runs: Sequence[ModelRun]) -> bool:
+    """Return whether several runs have bits per character, all of them of equally many, which tells texts apart."""
+    lengths = [run.metrics.get(CHARACTERS) for run in runs if BITS_PER_CHARACTER in run.metrics]
+    return len(lengths) > 1 and None not in lengths and len(set(lengths)) == 1
 
 
 def compare_metrics(runs: Sequence[ModelRun]) -> list[MetricRow]:
     """Put the metrics of runs beside each other, with differences from the first run and a mark at the best.
 
     `NAME_low` and `NAME_high` are the interval of `NAME`. Where it is not known whether lower or higher is better, or
-    where runs were measured on different data, none is marked.
+    where runs can't be compared, none is marked.
     """
     metrics = [_with_lowest(run) for run in runs]
     every_name = {name for values in metrics for name in values}
     names = [name for name in every_name if not _is_end_of_interval(name, every_name)]
     incomparable = find_incomparable(runs)
+    comparable = {name for name in names if _group_of(name) not in incomparable}
+    if compares_characters(runs):
+        comparable.add(BITS_PER_CHARACTER)
     return [
-        MetricRow(name, _compare(name, metrics, is_comparable=_group_of(name) not in incomparable))
+        MetricRow(name, _compare(name, metrics, is_comparable=name in comparable))
         for name in sorted(names, key=_order)
     ]
 
