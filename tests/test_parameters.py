@@ -17,6 +17,17 @@ MODEL = {
     "dropout": 0.1,
 }
 SPLIT = {"train": 0.9, "validation": 0.05, "test": 0.05}
+SEARCHED = {"name": "training.optimizer.learning_rate", "low": 0.001, "high": 0.01}
+TRIAL = {"max_steps": None, "max_minutes": 12, "evaluate_every_steps": 100, "timed_steps": None}
+SWEEP = {
+    "seed": 42,
+    "max_minutes": 60,
+    "max_trials": 9,
+    "random_trials": 2,
+    "trial": TRIAL,
+    "pruning": None,
+    "space": [SEARCHED],
+}
 SAMPLING = {"temperature": 1.0, "top_k": 10, "top_p": None, "max_new_tokens": 5, "stop_token": None}
 
 
@@ -99,6 +110,91 @@ SAMPLING = {"temperature": 1.0, "top_k": 10, "top_p": None, "max_new_tokens": 5,
         ),
         ("SamplingParameters", SAMPLING | {"temperature": -1}, "temperature\n.*greater than or equal to 0"),
         (
+            "SearchedParameter",
+            SEARCHED | {"name": "model.heads"},
+            "'model.heads' is no parameter of model or training: see .*parameters_training.yml",
+        ),
+        (
+            "SearchedParameter",
+            SEARCHED | {"name": "training.optimizer"},
+            "'training.optimizer' is no parameter",
+        ),
+        ("SearchedParameter", SEARCHED | {"name": "model"}, "'model' is no parameter"),
+        ("SearchedParameter", SEARCHED | {"name": "sampling.top_k"}, "'sampling.top_k' is no parameter"),
+        (
+            "SearchedParameter",
+            SEARCHED | {"name": "training.seed"},
+            "training.seed is a limit of every trial and can't be searched: see sweep.trial",
+        ),
+        (
+            "SearchedParameter",
+            {"name": "model.num_heads"},
+            "model.num_heads needs either choices, or low and high",
+        ),
+        ("SearchedParameter", SEARCHED | {"choices": [0.1]}, "needs either choices, or low and high"),
+        ("SearchedParameter", SEARCHED | {"high": None}, "needs either choices, or low and high"),
+        (
+            "SearchedParameter",
+            {"name": "model.num_heads", "choices": [2], "low": 1},
+            "needs either choices, or low and high",
+        ),
+        ("SearchedParameter", {"name": "model.num_heads", "choices": []}, "choices\n.*at least 1 item"),
+        ("SearchedParameter", SEARCHED | {"low": 0.1}, "low=0.1 is larger than high=0.01"),
+        (
+            "SearchedParameter",
+            SEARCHED | {"low": 0, "log": True},
+            r"log=true needs low > 0 \(now 0\) and no step",
+        ),
+        (
+            "SearchedParameter",
+            SEARCHED | {"step": 0.002, "log": True},
+            r"log=true needs low > 0 \(now 0.001\) and no step \(now 0.002\)",
+        ),
+        ("SearchedParameter", SEARCHED | {"step": 0}, "step\n.*greater than 0"),
+        (
+            "TrialParameters",
+            TRIAL | {"max_minutes": None},
+            "A trial without max_steps and max_minutes is a whole training: .*parameters_sweep.yml",
+        ),
+        (
+            "TrialParameters",
+            TRIAL | {"max_steps": 10, "max_minutes": None, "timed_steps": 20},
+            "timed_steps=20 needs max_minutes: set both, or neither",
+        ),
+        ("TrialParameters", TRIAL | {"max_steps": 0}, "max_steps\n.*greater than or equal to 1"),
+        ("TrialParameters", TRIAL | {"max_minutes": 0}, "max_minutes\n.*greater than 0"),
+        (
+            "TrialParameters",
+            TRIAL | {"evaluate_every_steps": 0},
+            "evaluate_every_steps\n.*greater than or equal to 1",
+        ),
+        ("TrialParameters", TRIAL | {"timed_steps": 1}, "timed_steps\n.*greater than or equal to 2"),
+        (
+            "PruningParameters",
+            {"first_trials": 0, "first_share": 0.3},
+            "first_trials\n.*greater than or equal to 1",
+        ),
+        (
+            "PruningParameters",
+            {"first_trials": 1, "first_share": 1.5},
+            "first_share\n.*less than or equal to 1",
+        ),
+        ("SweepParameters", SWEEP | {"seed": -1}, "seed\n.*greater than or equal to 0"),
+        ("SweepParameters", SWEEP | {"max_minutes": 0}, "max_minutes\n.*greater than 0"),
+        ("SweepParameters", SWEEP | {"max_trials": 0}, "max_trials\n.*greater than or equal to 1"),
+        ("SweepParameters", SWEEP | {"random_trials": -1}, "random_trials\n.*greater than or equal to 0"),
+        ("SweepParameters", SWEEP | {"space": []}, "space\n.*at least 1 item"),
+        (
+            "SweepParameters",
+            SWEEP | {"max_minutes": 10},
+            "max_minutes=10 has no room for a trial of max_minutes=12: .*parameters_sweep.yml",
+        ),
+        (
+            "SweepParameters",
+            SWEEP | {"space": [SEARCHED, SEARCHED]},
+            "The space names training.optimizer.learning_rate twice: conf/base/parameters_sweep.yml",
+        ),
+        (
             "ComparisonParameters",
             {"runs": 12345678, "texts_per_prompt": 3},
             "runs=12345678 was read as a number: put the beginning of the id in quotes",
@@ -113,6 +209,11 @@ SAMPLING = {"temperature": 1.0, "top_k": 10, "top_p": None, "max_new_tokens": 5,
 def test_a_broken_rule_is_named(model: str, values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         getattr(parameters, model)(**values)
+
+
+def test_the_values_that_rows_begin_with_break_no_rule() -> None:
+    """Else a row could be refused for another reason than its own."""
+    assert parameters.SweepParameters(**SWEEP).space == [parameters.SearchedParameter(**SEARCHED)]
 
 
 def test_a_head_width_of_its_own_needs_no_division() -> None:

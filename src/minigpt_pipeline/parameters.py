@@ -283,7 +283,7 @@ class SearchedParameter(Parameters):
     """With two whole numbers all between them are whole."""
     log: bool = False
     """Whether 0.001 to 0.01 is as far as 0.01 to 0.1."""
-    step: int | float | None = None
+    step: Annotated[int | float, Field(gt=0)] | None = None
     """Between two numbers that can be drawn; null means 1 for whole numbers, and any for others."""
 
     @field_validator("name")
