@@ -132,10 +132,27 @@ def test_figures_of_other_data_are_not_compared(
     assert differences == {name: None if group in reasons else -1.0 for group, name in metrics.items()}
 
 
-def test_figures_of_other_contexts_are_not_compared(make_run: MakeRun) -> None:
-    runs = [make_run(parameters={"model.sequence_length": length}) for length in ("16", "80")]
+@pytest.mark.parametrize(
+    ("words", "groups"),
+    [
+        ((99.0, 99.0), ["train"]),
+        ((99.0, 98.0), ["test", "val", "train"]),
+        ((99.0, None), ["test", "val", "train"]),
+        ((None, None), ["test", "val", "train"]),
+    ],
+)
+def test_figures_of_other_contexts_are_compared_where_the_words_are_as_many(
+    make_run: MakeRun, words: tuple[float | None, ...], groups: list[str]
+) -> None:
+    runs = [
+        make_run(
+            parameters={"model.sequence_length": length},
+            metrics={"test/words": number} if number else {},
+        )
+        for length, number in zip(("16", "80"), words, strict=True)
+    ]
 
-    assert find_incomparable(runs) == {key: ["model.sequence_length"] for key in ("test", "val", "train")}
+    assert find_incomparable(runs) == {group: ["model.sequence_length"] for group in groups}
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,9 @@ DATA_OF_GROUP = {"test": "test_token_ids", "val": "validation_token_ids", "train
 TOKENIZATION = ("vectorization.tokenizer", "vectorization.vocabulary_size")
 """Parameters that say what tokens are."""
 
+WORDS = "test/words"
+"""On how many words `test/` was measured: in runs of 0.2.0 more with a longer context, and in `val/` too."""
+
 BITS_PER_CHARACTER, CHARACTERS = "test/bits_per_character", "test/characters"
 """What compares whatever the tokens are, and on how much text it was measured."""
 
@@ -95,17 +98,21 @@ def find_incomparable(runs: Sequence[ModelRun]) -> dict[str, list[str]]:
 
     Returns:
         By group of metrics (`test`, `val`, `train`), what differs: the parameters of the tokens; where these are equal,
-        the data that the figures were measured on, by its digest; or the context, since a longer one scores more words
-        of a review. Nothing, where nothing differs.
+        the data that the figures were measured on, by its digest; or the context, where it is not known that as many
+        words were measured with each, and in training, where most words have the more before them the longer it is.
+        Nothing, where nothing differs.
     """
     tokenization = " and ".join(name for name in TOKENIZATION if _differs(name, runs))
-    context = ["model.sequence_length"] * _differs("model.sequence_length", runs)
+    words = {run.metrics.get(WORDS) for run in runs}
+    has_equal_words = len(words) == 1 and None not in words
     reasons: dict[str, list[str]] = {}
     for group, data in DATA_OF_GROUP.items():
         digests = {run.data_digests[data] for run in runs if data in run.data_digests}
         found = [tokenization] if tokenization else [data] * (len(digests) > 1)
-        if found + context:
-            reasons[group] = found + context
+        if _differs("model.sequence_length", runs) and not (has_equal_words and group != "train"):
+            found.append("model.sequence_length")
+        if found:
+            reasons[group] = found
     return reasons
 
 
