@@ -124,15 +124,17 @@ def measure(
         describe(changes): SamplingParameters(**configured.model_dump() | changes) for changes in combinations
     }
     trained_model = catalog.load("trained_model")
+    tokenizer = trained_model.tokenizer
     reference = ReferenceReviews(
-        choose_reviews(catalog.load(f"{reviews}_token_ids"), num_texts),
+        choose_reviews(catalog.load(f"{reviews}_token_ids"), tokenizer, num_texts),
         TrainingCopies(catalog.load("train_token_ids")),
         catalog.load("ngram_model"),
+        tokenizer,
     )
     configure_compute(catalog.load("compute"))
     writer = Writer(trained_model.load_model(), trained_model.has_learnt_ends)
     for name, sampling in settings.items():
-        written = write_beside(reference, writer, trained_model.tokenizer, sampling)
+        written = write_beside(reference, writer, sampling)
         yield {"settings": name, **written.figures}
 
 

@@ -383,6 +383,13 @@ def test_a_run_with_subwords_trains_measures_writes_and_logs(whole: Path, make_p
     assert metrics["test/perplexity"] > metrics["test/kneser_ney_perplexity"]
     samples = pd.read_parquet(project / "data/test/07_model_output/generated_samples.parquet")
     assert not samples["text"].str.contains("[UNK]", regex=False).any()
+    texts = pd.read_csv(f"{run.info.artifact_uri.removeprefix('file://')}/samples/quality.csv")
+    first_words = texts["prompt"].tolist()
+    assert first_words == [
+        text.split()[0][: len(word)] for text, word in zip(texts["text"], first_words, strict=True)
+    ]
+    assert (metrics["gen/texts"], metrics["gen/unk_rate"], metrics["gen/human_unk_rate"]) == (8, 0, 0)
+    assert metrics["gen/kneser_ney_perplexity"] > metrics["gen/human_kneser_ney_perplexity"]
 
     find_model_runs(project)  # its store is the one that MLflow reads
     model = mlflow.pyfunc.load_model(f"models:/{run.outputs.model_outputs[0].model_id}")

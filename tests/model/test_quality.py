@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Callable
 
 import pyarrow as pa
@@ -20,14 +21,14 @@ SAMPLING = SamplingParameters(
 
 
 @pytest.fixture
-def reference() -> ReferenceReviews:
-    return ReferenceReviews(REVIEWS, TrainingCopies(REVIEWS), train_ngram_model(REVIEWS, 28))
+def reference(letters: WordTokenizer) -> ReferenceReviews:
+    return ReferenceReviews(REVIEWS, TrainingCopies(REVIEWS), train_ngram_model(REVIEWS, 28), letters)
 
 
 def test_write_beside_begins_each_text_as_a_review_begins(
-    model: MiniGPT, letters: WordTokenizer, reference: ReferenceReviews
+    model: MiniGPT, reference: ReferenceReviews
 ) -> None:
-    written = write_beside(reference, Writer(model), letters, SAMPLING)
+    written = write_beside(reference, Writer(model), SAMPLING)
 
     assert [(row["prompt"], row["seed"]) for row in written.rows] == list(
         zip("abcdefghi", range(9), strict=True)
@@ -49,7 +50,7 @@ def test_write_beside_blocks_no_repetition(
     model = make_model(vocabulary_size=11)
     model.output_layer.bias.assign([0.0, 0.0, 50.0, 50.0, *[0.0] * 7])
 
-    written = write_beside(reference, Writer(model), letters, SAMPLING)
+    written = write_beside(dataclasses.replace(reference, tokenizer=letters), Writer(model), SAMPLING)
 
     assert {word for row in written.rows for word in row["text"].split()[1:]} == {"a", "b"}
     assert not any(row["ended"] for row in written.rows)

@@ -6,9 +6,13 @@ import pytest
 
 from minigpt_pipeline.text.kneser_ney import train_ngram_model
 from minigpt_pipeline.text.reference_reviews import ReferenceReviews, choose_reviews
+from minigpt_pipeline.text.subword_tokenizer import train_subword_tokenizer
 from minigpt_pipeline.text.training_copies import TrainingCopies
+from minigpt_pipeline.text.vocabulary import Vocabulary
+from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 
 VOCABULARY_SIZE = 40
+TOKENIZER = WordTokenizer(Vocabulary(("", "[UNK]", *(f"word{i}" for i in range(2, VOCABULARY_SIZE)))))
 
 
 def make_table(token_ids: list[list[int]]) -> pa.Table:
@@ -19,13 +23,13 @@ def make_reference(reviews: list[list[int]], order: int = 0) -> ReferenceReviews
     """Beside a training review that counts from 2 to 39, and by default a model to which all words are alike."""
     training = make_table([list(range(2, VOCABULARY_SIZE))])
     ngram_model = train_ngram_model(training, VOCABULARY_SIZE, order)
-    return ReferenceReviews(make_table(reviews), TrainingCopies(training), ngram_model)
+    return ReferenceReviews(make_table(reviews), TrainingCopies(training), ngram_model, TOKENIZER)
 
 
 def test_choose_reviews_takes_them_from_all_over_the_table() -> None:
     table = make_table([[10 + row, 5] for row in range(10)])
 
-    chosen = [choose_reviews(table, count)["token_ids"].to_pylist() for count in (3, 5, 10, 99)]
+    chosen = [choose_reviews(table, TOKENIZER, count)["token_ids"].to_pylist() for count in (3, 5, 10, 99)]
 
     firsts = [[review[0] - 10 for review in reviews] for reviews in chosen]
     assert firsts == [[0, 3, 6], [0, 2, 4, 6, 8], list(range(10)), list(range(10))]
@@ -34,20 +38,34 @@ def test_choose_reviews_takes_them_from_all_over_the_table() -> None:
 def test_choose_reviews_takes_none_that_begins_with_an_unknown_word_or_is_empty() -> None:
     table = make_table([[1, 5], [], [6, 1]])
 
-    assert choose_reviews(table, 2)["token_ids"].to_pylist() == [[6, 1]]
+    assert choose_reviews(table, TOKENIZER, 2)["token_ids"].to_pylist() == [[6, 1]]
     with pytest.raises(ValueError, match="None of 2 held-out reviews begins with a word of the vocabulary"):
-        choose_reviews(table.slice(0, 2), 2)
+        choose_reviews(table.slice(0, 2), TOKENIZER, 2)
 
 
 def test_beginnings_are_the_first_words() -> None:
     assert make_reference([[7, 8, 9], [5]]).beginnings == [[7], [5]]
 
 
+def test_with_parts_of_words_nothing_is_unknown_and_a_beginning_is_a_whole_word() -> None:
+    """Of `xy ab y`, which is four tokens."""
+    tokenizer = train_subword_tokenizer(pa.table({"word": ["ab", "x", "y"], "count": [9, 1, 1]}), 260)
+    reviews = make_table([tokenizer.encode("xy ab y"), tokenizer.encode("ab x")])
+    chosen = choose_reviews(reviews, tokenizer, 2)
+    ngram_model = train_ngram_model(reviews, len(tokenizer), 0)
+    reference = ReferenceReviews(chosen, TrainingCopies(reviews), ngram_model, tokenizer)
+
+    assert [tokenizer.decode(beginning) for beginning in reference.beginnings] == ["xy", "ab"]
+    assert len(reference.beginnings[0]) > 1
+    figures = reference.measure(reviews["token_ids"].to_pylist(), [False, False], max_tokens=5)
+    assert (figures["unk_rate"], figures["human_unk_rate"]) == (0, 0)
+
+
 def test_measure_puts_people_of_equal_length_beside_the_model() -> None:
     reference = make_reference([[9, 9, 9, 9, 9, 9, 9], [5, 1, 6, 7, 8, 30, 31]])
     loops, copies = [3, 4] * 3, list(range(10, 16))
 
-    figures = reference.measure([loops, copies], ended=[False, True], max_words=7)
+    figures = reference.measure([loops, copies], ended=[False, True], max_tokens=7)
 
     assert figures["texts"] == 2
     # Of each text's three 4-grams 3434 is twice in the first; people's first review has one 4-gram, three times.
@@ -66,7 +84,7 @@ def test_measure_puts_people_of_equal_length_beside_the_model() -> None:
 def test_measure_lets_a_review_end_that_is_shorter_than_a_text_may_be() -> None:
     reference = make_reference([[5, 6, 7], [5, 6, 7, 8, 9], [5] * 9, [6] * 9])
 
-    figures = reference.measure([[3] * 5, [4] * 5], ended=[False, False], max_words=5)
+    figures = reference.measure([[3] * 5, [4] * 5], ended=[False, False], max_tokens=5)
 
     assert figures["human_ended_share"] == 1 / 4
     assert figures["human_mean_length"] == (3 + 5 + 5 + 5) / 4
@@ -76,7 +94,7 @@ def test_measure_scores_all_words_but_the_first_by_the_ngram_model() -> None:
     """After words that always come alone, a bigram model knows what follows; the first word it is not asked for."""
     reference = make_reference([[20, 5, 6], [30, 7, 8]], order=2)
 
-    figures = reference.measure([[25, 26, 27], [10, 11, 12]], ended=[False, False], max_words=3)
+    figures = reference.measure([[25, 26, 27], [10, 11, 12]], ended=[False, False], max_tokens=3)
 
     model = reference.ngram_model
     own = model.log_probabilities(np.array([[25, 26, 27], [10, 11, 12]]))[:, 1:].mean()
@@ -91,7 +109,7 @@ def test_measure_of_what_is_copied() -> None:
     learnt, own = list(range(10, 20)), [5, 4, 3, 2, 5, 4, 3, 2, 5, 4]
     reference = make_reference([[*range(20, 28), 3, 2], [6] * 10, [7] * 10])
 
-    figures = reference.measure([learnt, own], ended=[False, False], max_words=10)
+    figures = reference.measure([learnt, own], ended=[False, False], max_tokens=10)
 
     assert figures["copied_8gram_share"] == pytest.approx(3 / 6)
     assert figures["human_copied_8gram_share"] == pytest.approx(1 / 6)
@@ -100,7 +118,7 @@ def test_measure_of_what_is_copied() -> None:
 
 
 def test_measure_has_no_ratio_to_nothing() -> None:
-    figures = make_reference([[5, 6, 7, 8, 9]]).measure([[3, 4, 3, 4, 3]], ended=[False], max_words=5)
+    figures = make_reference([[5, 6, 7, 8, 9]]).measure([[3, 4, 3, 4, 3]], ended=[False], max_tokens=5)
 
     assert figures["human_seq_rep_4"] == 0
     assert "seq_rep_4_ratio" not in figures
@@ -108,7 +126,7 @@ def test_measure_has_no_ratio_to_nothing() -> None:
 
 
 def test_measure_of_texts_longer_than_every_review_is_of_lengths_alone() -> None:
-    figures = make_reference([[5, 6]]).measure([[3] * 4], ended=[True], max_words=6)
+    figures = make_reference([[5, 6]]).measure([[3] * 4], ended=[True], max_tokens=6)
 
     assert figures == {
         "texts": 0,
@@ -122,7 +140,7 @@ def test_measure_of_texts_longer_than_every_review_is_of_lengths_alone() -> None
 
 
 def test_measure_finds_every_unknown_word_also_in_texts_without_a_review() -> None:
-    figures = make_reference([[5, 6]]).measure([[3, 4], [3, 1, 1]], ended=[True, True], max_words=3)
+    figures = make_reference([[5, 6]]).measure([[3, 4], [3, 1, 1]], ended=[True, True], max_tokens=3)
 
     assert figures["texts"] == 1
     assert figures["unk_rate"] == pytest.approx(2 / 3)
@@ -133,7 +151,7 @@ def test_the_interval_of_seq_rep_4_holds_the_ratio_and_narrows_with_more_texts()
 
     def measure(times: int) -> dict[str, float]:
         reference = make_reference(([loops] * 3 + [plain]) * times)
-        return reference.measure(([loops] + [plain] * 3) * times, [False] * 4 * times, max_words=5)
+        return reference.measure(([loops] + [plain] * 3) * times, [False] * 4 * times, max_tokens=5)
 
     few, many = measure(20), measure(200)
     for figures in (few, many):
@@ -148,7 +166,7 @@ def test_the_interval_of_seq_rep_4_holds_the_ratio_and_narrows_with_more_texts()
 def test_there_is_no_interval_where_people_repeat_so_little_that_a_sample_may_have_none() -> None:
     reference = make_reference([[3] * 5, *[[4, 5, 6, 7, 8]] * 3])
 
-    figures = reference.measure([[3] * 5] * 4, [False] * 4, max_words=5)
+    figures = reference.measure([[3] * 5] * 4, [False] * 4, max_tokens=5)
 
     assert figures["seq_rep_4_ratio"] == 4
     assert "seq_rep_4_ratio_high" not in figures

@@ -6,7 +6,7 @@ from minigpt_pipeline.model.generation import Writer, continue_texts
 from minigpt_pipeline.parameters import SamplingParameters
 from minigpt_pipeline.text.detokenization import to_readable_text
 from minigpt_pipeline.text.reference_reviews import ReferenceReviews
-from minigpt_pipeline.text.tokenizer import Tokenizer
+from minigpt_pipeline.text.standardization import to_words
 
 
 class MeasuredTexts(NamedTuple):
@@ -21,32 +21,30 @@ class MeasuredTexts(NamedTuple):
     figures: dict[str, float]
 
 
-def write_beside(
-    reference: ReferenceReviews, writer: Writer, tokenizer: Tokenizer, sampling: SamplingParameters
-) -> MeasuredTexts:
+def write_beside(reference: ReferenceReviews, writer: Writer, sampling: SamplingParameters) -> MeasuredTexts:
     """Write one text for each review, from its first word, and measure all of them.
 
     Args:
-        reference: The reviews.
+        reference: The reviews, in tokens of the model's tokenizer.
         writer: Of the model.
-        tokenizer: Of the model; each of its tokens is a word.
         sampling: How words are chosen, and how many; n-grams may be repeated, whatever it forbids.
     """
     sampling = sampling.model_copy(update={"no_repeat_ngram_size": None})
-    beginnings = reference.beginnings
+    beginnings, tokenizer = reference.beginnings, reference.tokenizer
     seeds = range(len(beginnings))
     written = continue_texts(writer, tokenizer, beginnings, sampling, seeds)
     texts = [[*beginning, *word_ids] for beginning, (word_ids, _) in zip(beginnings, written, strict=True)]
     figures = reference.measure(texts, [ended for _, ended in written], 1 + sampling.max_new_tokens)
-    words = [tokenizer.decode(text).split(" ") for text in texts]
     rows = [
         {
-            "prompt": text[0],
-            "text": " ".join(text),
-            "readable_text": to_readable_text(text),
+            "prompt": tokenizer.decode(beginning),
+            "text": text,
+            "readable_text": to_readable_text(to_words(text)),
             "ended": ended,
             "seed": seed,
         }
-        for text, (_, ended), seed in zip(words, written, seeds, strict=True)
+        for beginning, text, (_, ended), seed in zip(
+            beginnings, map(tokenizer.decode, texts), written, seeds, strict=True
+        )
     ]
     return MeasuredTexts(rows, figures)

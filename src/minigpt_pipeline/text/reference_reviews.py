@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +16,9 @@ from minigpt_pipeline.text.text_quality import (
     pair_with_reviews,
     repeated_4gram_shares,
 )
+from minigpt_pipeline.text.tokenizer import Tokenizer
 from minigpt_pipeline.text.training_copies import TrainingCopies
-from minigpt_pipeline.text.vocabulary import PADDING_ID, UNKNOWN_ID
+from minigpt_pipeline.text.vocabulary import PADDING_ID
 from minigpt_pipeline.text.word_losses import NUM_RESAMPLES, perplexity
 
 RATIOS = ("seq_rep_4", "distinct_2", "kneser_ney_perplexity", "copied_8gram_share")
@@ -33,39 +35,46 @@ class ReferenceReviews:
     Args:
         token_ids: Column `token_ids`, list of int32, (num_reviews,): reviews that no model was trained on.
         training: The reviews that a text may have been copied from.
-        ngram_model: Of the same; says how likely a text is for who counts words alone.
+        ngram_model: Of the same; says how likely a text is for who counts tokens alone.
+        tokenizer: Whose ids they are.
     """
 
     token_ids: pa.Table
     training: TrainingCopies
     ngram_model: NgramModel
+    tokenizer: Tokenizer
 
     @property
     def beginnings(self) -> list[list[int]]:
-        """The first word of each review: the one that the measure does not score."""
-        return [[first] for first in pc.list_element(self.token_ids["token_ids"], 0).to_pylist()]
+        """The tokens of the first word of each review: the one that the measure does not score."""
+        starts_word = self.tokenizer.starts_word
+        return [
+            [first, *takewhile(lambda token_id: not starts_word[token_id], others)]
+            for first, *others in self.token_ids["token_ids"].to_pylist()
+        ]
 
-    def measure(self, texts: Texts, ended: Sequence[bool], max_words: int) -> dict[str, float]:
+    def measure(self, texts: Texts, ended: Sequence[bool], max_tokens: int) -> dict[str, float]:
         """Measure generated texts, and as many reviews, each cut to the length of a text.
 
         Args:
             texts: Token ids of each text, one at least, its first word among them.
-            ended: Whether each ended by itself, and not because it had `max_words`.
-            max_words: Words that each text had room for.
+            ended: Whether each ended by itself, and not because it had `max_tokens`.
+            max_tokens: Tokens that each text had room for, its first word counted as one.
 
         Returns:
-            Of all texts `mean_length`, `ended_share`, and `unk_rate`, the share of `[UNK]` in all words but the first.
+            Of all texts `mean_length`, `ended_share`, and `unk_rate`, the share of `[UNK]` in all tokens but the first.
             `texts`, how many found a review as long as they are; of these the figures of `measure_texts`, and
-            `kneser_ney_perplexity`, of all words but the first. All but `texts` once more as `human_...`: a review has
-            ended if it has fewer than `max_words`, and is cut there if not, or at the length of its text. For
+            `kneser_ney_perplexity`, of all tokens but the first. All but `texts` once more as `human_...`: a review has
+            ended if it has fewer than `max_tokens`, and is cut there if not, or at the length of its text. For
             `RATIOS` the `..._ratio` of the two, where people's is not zero; `seq_rep_4_ratio`, which few texts and
             reviews decide, also with its 95 % interval, `..._low` and `..._high`.
         """
-        reviews = truncate(self.token_ids, max_words - 1)  # (num_reviews, max_words)
-        review_ended = pc.less(pc.list_value_length(self.token_ids["token_ids"]), max_words).to_pylist()
+        reviews = truncate(self.token_ids, max_tokens - 1)  # (num_reviews, max_tokens)
+        review_ended = pc.less(pc.list_value_length(self.token_ids["token_ids"]), max_tokens).to_pylist()
+        unknown_id = self.tokenizer.unknown_id
         paired, paired_reviews = pair_with_reviews(texts, self.token_ids)
-        own = describe_ends(_to_matrix(texts), ended) | self._measure(paired)
-        human = describe_ends(reviews, review_ended) | self._measure(paired_reviews)
+        own = describe_ends(_to_matrix(texts), ended, unknown_id) | self._measure(paired)
+        human = describe_ends(reviews, review_ended, unknown_id) | self._measure(paired_reviews)
         ratios = {
             f"{name}_ratio": own[name] / human[name] for name in RATIOS if name in own and human.get(name)
         }
@@ -88,19 +97,21 @@ class ReferenceReviews:
         return figures
 
 
-def describe_ends(sequences: np.ndarray, ended: Sequence[bool]) -> dict[str, float]:
+def describe_ends(sequences: np.ndarray, ended: Sequence[bool], unknown_id: int | None) -> dict[str, float]:
     """Return the figures that need no other texts of equal length.
 
     Args:
-        sequences: int32, (num_texts, num_words), padded on the right with 0.
+        sequences: int32, (num_texts, num_tokens), padded on the right with 0.
         ended: Whether each ended by itself.
+        unknown_id: Of `[UNK]`, if there is one.
     """
-    later_words = sequences[:, 1:]
-    num_unknown, num_words = (later_words == UNKNOWN_ID).sum(), (later_words != PADDING_ID).sum()
+    later_tokens = sequences[:, 1:]
+    num_unknown = 0 if unknown_id is None else (later_tokens == unknown_id).sum()
+    num_tokens = (later_tokens != PADDING_ID).sum()
     return {
         "mean_length": float((sequences != PADDING_ID).sum(axis=1).mean()),
         "ended_share": float(np.mean(ended)),
-        "unk_rate": float(num_unknown / num_words) if num_words else 0.0,
+        "unk_rate": float(num_unknown / num_tokens) if num_tokens else 0.0,
     }
 
 
@@ -120,27 +131,29 @@ def _seq_rep_4_interval(texts: Texts, reviews: Texts) -> dict[str, float]:
 
 
 def _to_matrix(texts: Texts) -> np.ndarray:
-    """Return the texts as int32, (num_texts, words of the longest), padded on the right with 0."""
+    """Return the texts as int32, (num_texts, tokens of the longest), padded on the right with 0."""
     lists = pa.array([np.asarray(text, dtype=np.int32) for text in texts], pa.list_(pa.int32()))
     return truncate(pa.table({"token_ids": lists}), max(map(len, texts)) - 1)
 
 
-def choose_reviews(token_ids: pa.Table, count: int) -> pa.Table:
+def choose_reviews(token_ids: pa.Table, tokenizer: Tokenizer, count: int) -> pa.Table:
     """Take reviews from all over a table, which is sorted by what people thought of the film.
 
     Args:
         token_ids: Column `token_ids`, list of int32, (num_reviews,).
+        tokenizer: Whose ids they are.
         count: How many to take; all where there are fewer.
 
     Returns:
-        Rows of the table in their order: of those that begin with a word of the vocabulary, as far apart as can be.
+        Rows of the table in their order: of those that don't begin with `[UNK]`, as far apart as can be.
 
     Raises:
         ValueError: If no review begins with a word of the vocabulary.
     """
     has_words = pc.greater(pc.list_value_length(token_ids["token_ids"]), 0)
     with_words = token_ids.filter(has_words)
-    known = with_words.filter(pc.not_equal(pc.list_element(with_words["token_ids"], 0), UNKNOWN_ID))
+    unknown_id = PADDING_ID if tokenizer.unknown_id is None else tokenizer.unknown_id
+    known = with_words.filter(pc.not_equal(pc.list_element(with_words["token_ids"], 0), unknown_id))
     if not len(known):
         raise ValueError(
             f"None of {len(token_ids)} held-out reviews begins with a word of the vocabulary: expected one at least "

@@ -1,6 +1,7 @@
 """Figures of a set of texts: how much they repeat themselves, each other, and the training reviews.
 
-All are computed on token ids, where a punctuation character is a word. They depend on the number of texts and their
+All are computed on token ids: a punctuation character is a word, and where the tokens are parts of words, so are the
+n-grams. They depend on the number of texts and their
 lengths, so they mean something only beside the figures of people's texts that are as many and as long: see
 `pair_with_reviews`.
 """

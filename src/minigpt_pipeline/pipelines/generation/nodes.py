@@ -1,6 +1,5 @@
 """Texts from a trained model, and pictures of how it came to them."""
 
-import logging
 import textwrap
 from typing import Any
 
@@ -12,8 +11,6 @@ from minigpt_pipeline.parameters import ComputeSettings, GenerationParameters
 from minigpt_pipeline.text.kneser_ney import NgramModel
 from minigpt_pipeline.text.reference_reviews import ReferenceReviews, choose_reviews
 from minigpt_pipeline.text.training_copies import TrainingCopies
-
-logger = logging.getLogger(__name__)
 
 TEXT_WIDTH = 110  # characters of a line in the picture of the samples
 QUALITY_COLUMNS = ("prompt", "text", "readable_text", "ended", "seed")
@@ -68,8 +65,8 @@ def measure_quality(
 
     Returns:
         One row a text: `prompt`, `text`, `readable_text`, `ended` (see `generate_samples`), `seed`; and the figures of
-        all, `gen/...` (see `ReferenceReviews.measure`). No row and no figure where no texts shall be measured,
-        and where tokens are parts of words: the figures count words.
+        all, `gen/...` (see `ReferenceReviews.measure`), which count tokens. No row and no figure where no texts shall
+        be measured.
     """
     from minigpt_pipeline.model.compute import configure_compute
     from minigpt_pipeline.model.generation import Writer
@@ -77,16 +74,12 @@ def measure_quality(
 
     if generation.quality_texts is None:
         return pd.DataFrame(columns=list(QUALITY_COLUMNS)), {}
-    if trained_model.tokenizer.kind != "word":
-        logger.warning(
-            "No text is measured: the figures of quality count words, the model's tokens are parts of them"
-        )
-        return pd.DataFrame(columns=list(QUALITY_COLUMNS)), {}
     configure_compute(compute)
-    reviews = choose_reviews(test_token_ids, generation.quality_texts)
-    reference = ReferenceReviews(reviews, TrainingCopies(train_token_ids), ngram_model)
+    tokenizer = trained_model.tokenizer
+    reviews = choose_reviews(test_token_ids, tokenizer, generation.quality_texts)
+    reference = ReferenceReviews(reviews, TrainingCopies(train_token_ids), ngram_model, tokenizer)
     writer = Writer(trained_model.load_model(), trained_model.has_learnt_ends)
-    written = write_beside(reference, writer, trained_model.tokenizer, generation.sampling)
+    written = write_beside(reference, writer, generation.sampling)
     figures = {f"gen/{name}": value for name, value in written.figures.items()}
     return pd.DataFrame(written.rows, columns=list(QUALITY_COLUMNS)), figures
 
