@@ -31,7 +31,7 @@ SIZES: dict[str, dict[str, Any]] = {
 POINTS = (*((size, minutes) for minutes in (3, 10) for size in SIZES), ("base", 30))
 QUICK_POINTS = tuple((size, 0.2) for size in SIZES)
 """Size and minutes, the cheapest first; an hour of `base` is `make run ENV=base`."""
-TIMED_STEPS = 20
+TIMED_STEPS = 40
 QUICK_REVIEWS = 512
 
 COLUMNS = (

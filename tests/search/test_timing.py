@@ -27,5 +27,6 @@ def test_limit_steps_leaves_the_first_half_out_and_ends_a_training_within_its_mi
     limited = limit_steps(train, None, training, 20)  # type: ignore[arg-type]
 
     assert (seen[0].max_steps, seen[0].log_every_steps, seen[0].evaluate_every_steps) == (20, 10, None)
-    assert limited.max_steps == 120
-    assert limit_steps(train, None, limited.model_copy(update={"max_steps": 7}), 20).max_steps == 7  # type: ignore[arg-type]
+    assert (limited.max_steps, limited.max_minutes) == (120, None)
+    shorter = training.model_copy(update={"max_steps": 7})
+    assert limit_steps(train, None, shorter, 20).max_steps == 7  # type: ignore[arg-type]

@@ -14,7 +14,9 @@ TrainAny = Callable[[ModelParameters, TrainingParameters, TrainingLog], Any]
 def limit_steps(
     train: TrainAny, model: ModelParameters, training: TrainingParameters, timed_steps: int
 ) -> TrainingParameters:
-    """Let a training end with the step that its minutes allow at the speed of its model.
+    """Let a training end with the step that its minutes allow at the speed of its model, and not with the minutes.
+
+    A machine that becomes busy makes it longer, and what comes of it no worse.
 
     Args:
         train: Trains a model, which is forgotten.
@@ -30,7 +32,8 @@ def limit_steps(
     }
     train(model, training.model_copy(update=short), log)
     steps = steps_within(60 * (training.max_minutes or 0), log, training.evaluate_every_steps)
-    return training.model_copy(update={"max_steps": min(steps, training.max_steps or steps)})
+    steps = min(steps, training.max_steps or steps)
+    return training.model_copy(update={"max_steps": steps, "max_minutes": None})
 
 
 def steps_within(seconds: float, log: "TimingLog", evaluate_every_steps: int | None) -> int:
