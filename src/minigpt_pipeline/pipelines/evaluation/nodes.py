@@ -117,31 +117,27 @@ def evaluate_model(
 
     configure_compute(compute)
     model, tokenizer = trained_model.load_model(), trained_model.tokenizer
-    windows = make_evaluation_windows(
-        test_token_ids,
-        tokenizer,
-        model.sequence_length,
-        max_words=None,
-        begins_with_end=trained_model.has_learnt_ends,
+    whole, measured = (
+        make_evaluation_windows(
+            test_token_ids, tokenizer, model.sequence_length, max_words, trained_model.has_learnt_ends
+        )
+        for max_words in (None, MEASURED_WORDS)
     )
     evaluator = Evaluator(model, evaluation.batch_size)
-    losses = evaluator.score(windows)
-    is_measured = windows.scored.positions <= MEASURED_WORDS  # (num_tokens,)
+    losses = evaluator.score(whole)
     metrics = baseline_metrics | summarize_losses(losses, evaluation.seed)
     surprisals = test_spellings["surprisal"].to_numpy()
     spelled = spell_unknown_words(losses, test_token_ids, tokenizer, surprisals)
     metrics |= summarize_characters(spelled, evaluation.seed)
-    metrics["test/tokens_per_word"] = int(is_measured.sum()) / metrics["test/words"]
+    metrics["test/tokens_per_word"] = len(measured.scored) / metrics["test/words"]
     metrics["test/kneser_ney_ratio"] = (
         metrics["test/perplexity"] / baseline_metrics["test/kneser_ney_perplexity"]
     )
     if evaluation.known_source == "synthetic_reviews":
         source_loss = measure_source_loss(test_token_ids, tokenizer)
         metrics |= {"test/source_loss": source_loss, "test/excess_loss": metrics["test/loss"] - source_loss}
-    probabilities, predicted = evaluator.predict(windows)
-    calibration = calibration_table(
-        probabilities[is_measured], (predicted == windows.scored.tokens)[is_measured]
-    )
+    probabilities, predicted = evaluator.predict(measured)
+    calibration = calibration_table(probabilities, predicted == measured.scored.tokens)
     metrics["test/calibration_error"] = calibration_error(calibration)
     slices = tabulate_slices(losses, test_token_ids["rating"].to_pylist(), evaluation.seed)
     return metrics, slices, calibration
