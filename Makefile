@@ -77,6 +77,7 @@ sweep: install ## Search for better parameters (conf/base/parameters_sweep.yml);
 
 .PHONY: results
 results: install ## Make every figure of README again, on the real reviews, and write them there (a night)
+	$(BIN)/kedro run --pipeline data --env base
 	$(BIN)/python -m benchmarks training generation data startup scaling
 	$(BIN)/python -m benchmarks time_to_perplexity perplexity_scaling
 	$(BIN)/kedro run --env sample
