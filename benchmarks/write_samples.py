@@ -20,9 +20,9 @@ MARKUP = re.compile(r"([\\`*_\[\]<>#|$~])")
 HEAD = """# Samples
 
 {num_texts} texts for each preset of `conf/base/parameters_generation.yml`, as they came: none is picked, none left out.
-Text i has seed i, from 0, and goes on from prompt i; after the last prompt comes the first again. Spaces, quotes and
-capitals are set as people set them, but names, which the model knows in lower case only, stay so. ∎ is where a text
-ended by itself.
+Text i has seed i, from 0, and goes on from prompt i; after the last prompt comes the first again. Spaces and quotes are
+set as people set them. The model writes in lower case only; each word has the capitals that it has in most training
+reviews, so that `will smith` is will Smith. ∎ is where a text ended by itself.
 """
 
 

@@ -26,7 +26,7 @@ CASES = [
     (JsonDataset, {"test/loss": 4.5, "note": "«é»"}),
     (PageDataset, "<p>«é»</p>\r\n"),
     (PagesDataset, {"index.html": b"<p>", "static/style.css": b"p {}"}),
-    (TokenizerDataset, WordTokenizer(Vocabulary(("", "[UNK]", "film")))),
+    (TokenizerDataset, WordTokenizer(Vocabulary(("", "[UNK]", "film")), ("Élan",))),
 ]
 
 
@@ -108,7 +108,7 @@ def test_load_refuses_another_format_version(tmp_path: Path, foreign: str) -> No
     path.write_text(foreign)
 
     with pytest.raises(
-        DatasetError, match=r"has format version (99|None), this version of the project reads 3"
+        DatasetError, match=r"has format version (99|None), this version of the project reads 4"
     ):
         JsonDataset(filepath=str(path)).load()
 

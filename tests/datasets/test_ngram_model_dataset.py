@@ -45,7 +45,7 @@ def test_load_refuses_another_format_version(tmp_path: Path, model: NgramModel, 
     np.savez(path, **foreign, **model.to_arrays())
 
     with pytest.raises(
-        DatasetError, match=f"has format version {version}, this version of the project reads 3"
+        DatasetError, match=f"has format version {version}, this version of the project reads 4"
     ):
         NgramModelDataset(filepath=str(path)).load()
 

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import GenerationParameters, ModelParameters, SamplingParameters
 from minigpt_pipeline.text.standardization import to_words
 from minigpt_pipeline.text.subword_tokenizer import NUM_BYTES, train_subword_tokenizer
+from minigpt_pipeline.text.tokenizer import Tokenizer
 from minigpt_pipeline.text.vocabulary import PADDING_ID, UNKNOWN_ID, Vocabulary
 from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 from tests.model.conftest import OPTIONS, SIZES
@@ -429,6 +431,26 @@ def test_generate_texts_begin_with_the_prompt_as_it_was_given(writer: Writer, le
         assert text.startswith(prompt + " ")
         assert all(len(word) == 1 for word in text.removeprefix(prompt).split())
         assert len(text.removeprefix(prompt).split()) == 4
+
+
+@pytest.mark.parametrize("kind", ["word", "subword"])
+def test_generate_texts_writes_names_as_people_do(
+    model: MiniGPT, make_model: Callable[..., MiniGPT], letters: WordTokenizer, kind: str
+) -> None:
+    """Also names that are no tokens."""
+    forms = ("Hanks", "TOM")
+    tokenizer: Tokenizer = replace(letters, forms=forms)
+    if kind == "subword":
+        counts = pa.table({"word": ["the"], "count": [9]})
+        tokenizer = train_subword_tokenizer(counts, 1 + NUM_BYTES, forms)
+        model = make_model(vocabulary_size=len(tokenizer))
+
+    ((text, _, readable_text),) = generate_texts(
+        Writer(model), tokenizer, ["ah, Tom hanks' a"], sampling(), seeds=[0]
+    )
+
+    assert text.startswith("ah, Tom hanks' a")
+    assert readable_text.startswith("Ah, TOM Hanks'")
 
 
 def test_generate_texts_reads_words_that_it_does_not_know_as_unknown(

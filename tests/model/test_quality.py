@@ -1,4 +1,5 @@
 import dataclasses
+import string
 from collections.abc import Callable
 
 import pyarrow as pa
@@ -23,6 +24,20 @@ SAMPLING = SamplingParameters(
 @pytest.fixture
 def reference(letters: WordTokenizer) -> ReferenceReviews:
     return ReferenceReviews(REVIEWS, TrainingCopies(REVIEWS), train_ngram_model(REVIEWS, 28), letters)
+
+
+def test_write_beside_writes_names_as_people_do(model: MiniGPT) -> None:
+    words = [2 * letter for letter in string.ascii_lowercase]
+    names = WordTokenizer(Vocabulary(("", "[UNK]", *words)), forms=("BB", "Dd"))
+    reference = ReferenceReviews(REVIEWS, TrainingCopies(REVIEWS), train_ngram_model(REVIEWS, 28), names)
+
+    written = write_beside(reference, Writer(model), SAMPLING)
+
+    for row in written.rows:
+        first, *others = row["text"].split()
+        casing = {"bb": "BB", "dd": "Dd"}
+        expected = [casing.get(first, first.capitalize()), *(casing.get(word, word) for word in others)]
+        assert row["readable_text"].split() == expected
 
 
 def test_write_beside_begins_each_text_as_a_review_begins(

@@ -176,13 +176,24 @@ def test_load_refuses_a_model_with_a_vocabulary_by_its_format(saved: Path) -> No
     rewrite(saved, "minigpt.json", json.dumps({"format_version": 2, "metadata": {}}).encode())
 
     with pytest.raises(
-        ValueError, match=r"trained_model.keras has format version 2, .*reads 3: .*train again"
+        ValueError, match=r"trained_model.keras has format version 2, .*reads 4: .*train again"
+    ):
+        load_trained_model(saved)
+
+
+def test_load_refuses_a_model_that_knows_no_capitals_by_its_format(saved: Path) -> None:
+    """As versions between 0.2.0 and this one saved it."""
+    rewrite(saved, "tokenizer.json", b'{"tokenizer": "word", "words": ["", "[UNK]", "a"]}')
+    rewrite(saved, "minigpt.json", json.dumps({"format_version": 3, "metadata": {}}).encode())
+
+    with pytest.raises(
+        ValueError, match=r"trained_model.keras has format version 3, .*reads 4: .*train again"
     ):
         load_trained_model(saved)
 
 
 def test_a_model_of_subwords_is_saved_with_them(tmp_path: Path) -> None:
-    tokenizer = train_subword_tokenizer(pa.table({"word": ["the"], "count": [9]}), size=260)
+    tokenizer = train_subword_tokenizer(pa.table({"word": ["the"], "count": [9]}), size=260, forms=("The",))
     model = create_model(ModelParameters(**SIZES), len(tokenizer), tokenizer.unknown_id)
     save_trained_model(tmp_path / "model.keras", TrainedModel.from_model(model, tokenizer, {}))
 

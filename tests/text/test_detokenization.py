@@ -4,6 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from minigpt_pipeline.text.casing import make_casing
 from minigpt_pipeline.text.detokenization import to_readable_text
 from minigpt_pipeline.text.standardization import to_words
 
@@ -53,7 +54,7 @@ from minigpt_pipeline.text.standardization import to_words
         ("one . two ? three ! four", "One. Two? Three! Four"),
         ("( one . two . ) three", "(One. Two.) Three"),
         ("a cast ( what a cast ! ) and a plot", "A cast (what a cast!) and a plot"),
-        ("the tv film , part ii , on dvd", "The TV film, part II, on DVD"),
+        ("he said ' i left '", "He said 'I left'"),
         ("a b movie , rated r , in 3 - d", "A B movie, rated R, in 3-D"),
         ("the 80 s rock n roll of mr . z", "The 80 s rock n roll of Mr. Z"),
         ("the u . s . army and john c . miller", "The U.S. army and john C. miller"),
@@ -69,15 +70,31 @@ from minigpt_pipeline.text.standardization import to_words
     ],
 )
 def test_to_readable_text_writes_as_english_does(words: str, text: str) -> None:
-    assert to_readable_text([*words.replace("&amp;", "& amp ;").split()]) == text
+    assert to_readable_text([*words.replace("&amp;", "& amp ;").split()], {}) == text
 
 
-def test_to_readable_text_cannot_know_names() -> None:
-    assert to_readable_text(["it", "stars", "ann", "miller", "."]) == "It stars ann miller."
+CASING = make_casing(("Ann", "DVD", "Drew", "Dr", "McDonald", "Of", "iPod"))
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("it stars ann mcdonald , on dvd", "It stars Ann McDonald, on DVD"),
+        ("mcdonald ' s film . dvd ? ipod !", "McDonald's film. DVD? iPod!"),
+        ("one of the ann - drew films by dr ann", "One Of the Ann-Drew films by Dr Ann"),
+        ("annie and mr . drew saw d . r . ann", "Annie and Mr. Drew saw D.R. Ann"),
+    ],
+)
+def test_to_readable_text_writes_words_in_their_forms(words: str, text: str) -> None:
+    assert to_readable_text(words.split(), CASING) == text
+
+
+def test_to_readable_text_cannot_know_other_names() -> None:
+    assert to_readable_text(["it", "stars", "will", "miller", "."], CASING) == "It stars will miller."
 
 
 SNIPPETS = st.sampled_from(
-    [*string.punctuation, *"aist", "br", "don", "dr", "com", "n", "9", "80s", "ſ", "É", " "]
+    [*string.punctuation, *"aist", "ann", "br", "don", "dr", "com", "ipod", "n", "9", "80s", "ſ", "É", " "]
 )
 TEXTS = st.one_of(st.text(), st.lists(SNIPPETS, max_size=30).map(" ".join), st.lists(SNIPPETS).map("".join))
 
@@ -89,13 +106,13 @@ TEXTS = st.one_of(st.text(), st.lists(SNIPPETS, max_size=30).map(" ".join), st.l
 def test_to_words_takes_a_readable_text_apart_again(text: str) -> None:
     words = to_words(text)
 
-    assert to_words(to_readable_text(words)) == words
+    assert to_words(to_readable_text(words, CASING)) == words
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.sampled_from([*string.punctuation, "[UNK]", "i", "tv", "mr", "film", "café", "7"])))
+@given(st.lists(st.sampled_from([*string.punctuation, "[UNK]", "i", "dvd", "mr", "film", "café", "7"])))
 def test_to_readable_text_only_sets_spaces_and_capitals(words: list[str]) -> None:
-    text = to_readable_text(words)
+    text = to_readable_text(words, CASING)
 
     assert text.replace(" ", "").lower() == "".join(words).lower()
     assert text == text.strip()

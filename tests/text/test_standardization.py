@@ -3,7 +3,7 @@ import sys
 import pyarrow as pa
 import pytest
 
-from minigpt_pipeline.text.standardization import WHITE_SPACE, split_words, to_words
+from minigpt_pipeline.text.standardization import WHITE_SPACE, lower, split_forms, split_words, to_words
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,22 @@ from minigpt_pipeline.text.standardization import WHITE_SPACE, split_words, to_w
 )
 def test_to_words_splits_as_the_rules_say(text: str, words: str) -> None:
     assert to_words(text) == words.split(" " if words else None)
+
+
+@pytest.mark.parametrize(
+    ("text", "forms"),
+    [
+        ("A Fine FILM, is it", "A Fine FILM , is it"),
+        ("First<br /><BR />Second<Br /><bR />Third", "First Second Third"),
+        ("<br<BR />/> É\x85T", "< br / > É T"),
+        ("", ""),
+    ],
+)
+def test_split_forms_leaves_the_case_and_splits_where_words_are_split(text: str, forms: str) -> None:
+    (found,) = split_forms(pa.array([text])).to_pylist()
+
+    assert found == forms.split(" " if forms else None)
+    assert lower(pa.array(found, pa.string())).to_pylist() == to_words(text)
 
 
 def test_split_words_keeps_texts_apart() -> None:

@@ -12,13 +12,19 @@ from minigpt_pipeline.text.word_tokenizer import train_word_tokenizer
 COUNTS = count_words(pa.array([["naïve", "naïve", "\u2028", "film"]]))
 
 
-@pytest.mark.parametrize("tokenizer", [train_word_tokenizer(COUNTS, 9), train_subword_tokenizer(COUNTS, 265)])
+FORMS = ("DVD", "Élan")
+
+
+@pytest.mark.parametrize(
+    "tokenizer", [train_word_tokenizer(COUNTS, 9, FORMS), train_subword_tokenizer(COUNTS, 265, FORMS)]
+)
 def test_a_tokenizer_survives_json(tokenizer: Tokenizer) -> None:
     content = json.loads(json.dumps(describe_tokenizer(tokenizer)))
 
     made = make_tokenizer(content)
 
     assert made == tokenizer
+    assert made.casing == {"dvd": "DVD", "Élan": "Élan"}
     assert content["tokenizer"] == made.kind
     assert made.encode("a naïve film") == tokenizer.encode("a naïve film")
 

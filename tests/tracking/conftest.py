@@ -51,7 +51,7 @@ def tiny_model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 
     keras.utils.set_random_seed(0)
-    words = WordTokenizer(Vocabulary(("", "[UNK]", "the", "film", "a", "plot", "is")))
+    words = WordTokenizer(Vocabulary(("", "[UNK]", "the", "film", "a", "plot", "is")), forms=("Miller",))
     sizes = ModelParameters(
         sequence_length=6,
         embed_dim=8,

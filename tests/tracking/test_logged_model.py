@@ -144,12 +144,12 @@ def post(url: str, body: dict[str, Any]) -> tuple[int, Any]:
 
 
 def test_it_is_served_over_http_and_refuses_wrong_types(server: str) -> None:
-    prompts = {"dataframe_records": [{"prompt": "the film"}]}
+    prompts = {"dataframe_records": [{"prompt": "the film miller"}]}
 
     status, answer = post(server, prompts | {"params": {"max_new_tokens": 3, "seed": 7}})
     assert status == 200
-    assert answer["predictions"][0]["text"].startswith("the film ")
-    assert answer["predictions"][0]["readable_text"].startswith("The film")
+    assert answer["predictions"][0]["text"].startswith("the film miller ")
+    assert answer["predictions"][0]["readable_text"].startswith("The film Miller")
 
     nucleus = {"max_new_tokens": 3, "seed": 7, "top_k": 0, "top_p": 0.5}
     assert post(server, prompts | {"params": nucleus})[0] == 200

@@ -8,7 +8,7 @@ from kedro.io import AbstractDataset, DatasetError
 
 from minigpt_pipeline.files import replacing
 
-FORMAT_VERSION = 3  # a tokenizer of either kind, and token ids with their unknown words
+FORMAT_VERSION = 4  # a tokenizer that knows which words have capitals
 """Of the files that this version of the project writes."""
 
 FORMAT_VERSION_KEY = "minigpt_format_version"

@@ -181,7 +181,7 @@ def generate_texts(
         prompts, continue_texts(writer, tokenizer, prompt_ids, sampling, seeds), strict=True
     ):
         text = tokenizer.write_on(prompt, token_ids)
-        texts.append(Text(text, ended, to_readable_text(to_words(text))))
+        texts.append(Text(text, ended, to_readable_text(to_words(text), tokenizer.casing)))
     return texts
 
 

@@ -39,7 +39,7 @@ def write_beside(reference: ReferenceReviews, writer: Writer, sampling: Sampling
         {
             "prompt": tokenizer.decode(beginning),
             "text": text,
-            "readable_text": to_readable_text(to_words(text)),
+            "readable_text": to_readable_text(to_words(text), tokenizer.casing),
             "ended": ended,
             "seed": seed,
         }

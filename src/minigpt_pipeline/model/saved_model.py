@@ -23,7 +23,7 @@ from minigpt_pipeline.text.tokenizer_json import describe_tokenizer, make_tokeni
 if TYPE_CHECKING:
     from minigpt_pipeline.model.mini_gpt import MiniGPT
 
-FORMAT_VERSION = 3  # a tokenizer in the place of a vocabulary
+FORMAT_VERSION = 4  # a tokenizer that knows which words have capitals
 TOKENIZER_MEMBER = "tokenizer.json"
 DESCRIPTION_MEMBER = "minigpt.json"
 KERAS_MEMBERS = ("metadata.json", "config.json", "model.weights.h5")

@@ -1,12 +1,12 @@
 """From the words that a model writes to text that people read.
 
 The words are those of `text.standardization`: in lower case, each ASCII punctuation character a word of its own. Case
-and white space are lost; the rules here give them back as English has them most often. A name can't be told from
-another word, so names stay in lower case.
+and white space are lost; the rules here give them back as English has them most often, and names as `text.casing` has
+learnt them: `hanks` becomes `Hanks`, but `will smith` only `will Smith`.
 """
 
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from itertools import groupby, pairwise
 
@@ -56,7 +56,6 @@ _AFTER_DASH = frozenset(
 _TITLE_WORDS = 12
 """Words that a pair of single quotes encloses at most; two apostrophes farther from each other are no pair."""
 
-_CAPITALS = frozenset({"bbc", "cgi", "cia", "dvd", "fbi", "i", "ii", "iii", "iv", "tv", "uk", "usa", "vhs"})
 _SMALL_LETTERS = frozenset("aenostu")
 """Letters that are no name where they stand alone, as in `rock n roll`, `the 80 s`; others are: a B movie, rated R."""
 
@@ -66,20 +65,21 @@ _DOMAINS = frozenset({"com", "net", "org"})
 _ENTITIES = frozenset({"amp", "gt", "lt", "quot"})
 
 
-def to_readable_text(words: Sequence[str]) -> str:
+def to_readable_text(words: Sequence[str], casing: Mapping[str, str]) -> str:
     """Write words as English has them, with spaces, quotes and capitals in their places.
 
     Nothing is lost and nothing added: `to_words` of the text gives the words again.
 
     Args:
         words: As `text.standardization.to_words` gives them; `[UNK]` stays as it is.
+        casing: How words are written that have capitals of their own, as `Tokenizer.casing` says.
 
     Returns:
-        One line. Sentences, quotes that are sentences, `I`, initials and a few abbreviations have capitals.
+        One line. Sentences, quotes that are sentences, single letters and the words of `casing` have capitals.
     """
     tokens = _join_repeated_signs(words)
     clings = _attach_signs(tokens)
-    written = _capitalize(tokens, clings)
+    written = _capitalize(tokens, clings, casing)
     pieces = written[:1]
     for left, right, token in zip(clings, clings[1:], written[1:], strict=False):
         _, left_clings = left.value
@@ -205,13 +205,13 @@ def _attach_contraction(tokens: Sequence[str], place: int) -> _Clings:
     return _Clings.TO_NONE
 
 
-def _capitalize(tokens: Sequence[str], clings: Sequence[_Clings]) -> list[str]:
+def _capitalize(tokens: Sequence[str], clings: Sequence[_Clings], casing: Mapping[str, str]) -> list[str]:
     written = []
     begins_sentence = True
     for place, here in enumerate(tokens):
         before, _ = _look_around(tokens, place)
         if _is_word(here):
-            written.append(_write_word(tokens, place, begins_sentence))
+            written.append(_write_word(tokens, place, begins_sentence, casing))
             begins_sentence = False
             continue
         written.append(here)
@@ -233,15 +233,17 @@ def _begins_with_sentence(tokens: Sequence[str]) -> bool:
     return '"' in tokens and tokens[tokens.index('"') - 1][0] in ".!?"
 
 
-def _write_word(tokens: Sequence[str], place: int, begins_sentence: bool) -> str:
+def _write_word(tokens: Sequence[str], place: int, begins_sentence: bool, casing: Mapping[str, str]) -> str:
     """Give a word the capitals that it needs; only ASCII letters change, as in `text.standardization`."""
     word = tokens[place]
     before, after = _look_around(tokens, place)
     if _is_initial(tokens, place):
         return word if _spell_initials(tokens, place) in _SMALL_INITIALS else word.upper()
     is_name = _is_letter(word) and word not in _SMALL_LETTERS and before != "'" and "*" not in before + after
-    if word in _CAPITALS or is_name:
+    if word == "i" or is_name:
         return word.upper()
+    if word in casing:
+        return casing[word]
     has_capital = begins_sentence or (word in _TITLES and after == ".")
     return word[0].upper() + word[1:] if has_capital and word[0].isascii() else word
 

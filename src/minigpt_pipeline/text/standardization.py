@@ -14,6 +14,8 @@ import pyarrow.compute as pc
 LINE_BREAK = "<br />"
 """The one tag of the IMDb reviews; it stands for white space."""
 
+_CAPITAL_LINE_BREAKS = ("<BR />", "<Br />", "<bR />")
+
 WHITE_SPACE = (
     "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000"
@@ -54,9 +56,31 @@ def split_words(texts: pa.Array | pa.ChunkedArray) -> pa.ListArray:
     Returns:
         list of strings, (num_texts,); a text without a word gives an empty list.
     """
-    if isinstance(texts, pa.ChunkedArray):
-        texts = texts.combine_chunks()
-    characters, text_offsets = _view_bytes(_narrow_white_space(_lower(texts.cast(pa.string()))))
+    return _split(lower(_to_one_array(texts)))
+
+
+def split_forms(texts: pa.Array | pa.ChunkedArray) -> pa.ListArray:
+    """Split as `split_words` does, and leave each word in the form in which it was written: `lower` makes them words.
+
+    Args:
+        texts: string, (num_texts,), without nulls.
+
+    Returns:
+        list of strings, (num_texts,).
+    """
+    texts = _to_one_array(texts)
+    for line_break in _CAPITAL_LINE_BREAKS:
+        texts = pc.replace_substring(texts, pattern=line_break, replacement=LINE_BREAK)
+    return _split(texts)
+
+
+def _to_one_array(texts: pa.Array | pa.ChunkedArray) -> pa.StringArray:
+    whole = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+    return whole.cast(pa.string())
+
+
+def _split(texts: pa.StringArray) -> pa.ListArray:
+    characters, text_offsets = _view_bytes(_narrow_white_space(texts))
     kinds = _KIND_OF_BYTE[characters]  # (num_bytes,)
     is_letter = kinds == _LETTER
     starts_word = is_letter.copy()
@@ -80,8 +104,8 @@ def to_words(text: str) -> list[str]:
     return words
 
 
-def _lower(texts: pa.StringArray) -> pa.StringArray:
-    """Lower the case of ASCII letters.
+def lower(texts: pa.StringArray) -> pa.StringArray:
+    """Lower the case of ASCII letters, the only ones that words have in one case.
 
     `pyarrow.compute.ascii_lower` (pyarrow 25) returns other bytes for a slice that was cast: its first offset is not 0.
     """

@@ -42,6 +42,7 @@ class SubwordTokenizer(Tokenizer):
         tokens: In symbols, by their ids from 1 on; the 256 bytes are among them. Frequent ones come first, as an
             adaptive output layer expects.
         merges: Pairs of tokens that become one, those that are merged first before others, `left right` each.
+        forms: How words are written that have capitals of their own.
 
     Raises:
         ValueError: If a byte or the result of a merge is missing, or a token occurs twice.
@@ -49,6 +50,7 @@ class SubwordTokenizer(Tokenizer):
 
     tokens: tuple[str, ...]
     merges: tuple[str, ...]
+    forms: tuple[str, ...] = ()
     kind = "subword"
 
     def __post_init__(self) -> None:
@@ -143,12 +145,13 @@ class SubwordTokenizer(Tokenizer):
         return {"tokens": list(self.tokens), "merges": list(self.merges)}
 
 
-def train_subword_tokenizer(counts: pa.Table, size: int) -> SubwordTokenizer:
+def train_subword_tokenizer(counts: pa.Table, size: int, forms: tuple[str, ...] = ()) -> SubwordTokenizer:
     """Merge the most frequent pair of tokens inside words, again and again.
 
     Args:
         counts: Columns `word`, each word once, and `count`; their order makes no difference.
         size: Ids at most, padding and the 256 bytes included; fewer where each word is one token.
+        forms: How words are written that have capitals of their own.
     """
     counts = counts.sort_by("word")
     words, times = counts["word"].combine_chunks(), counts["count"].to_numpy()
@@ -160,7 +163,7 @@ def train_subword_tokenizer(counts: pa.Table, size: int) -> SubwordTokenizer:
     weights = np.repeat(times, pc.list_value_length(encoded).to_numpy())  # (num_tokens,)
     frequencies = np.bincount(encoded.flatten().to_numpy(), weights, minlength=len(unordered))[1:]
     ordered = sorted(range(len(tokens)), key=lambda place: (-frequencies[place], tokens[place]))
-    return SubwordTokenizer(tuple(tokens[place] for place in ordered), tuple(merges))
+    return SubwordTokenizer(tuple(tokens[place] for place in ordered), tuple(merges), forms)
 
 
 def _learn_merges(words: Sequence[str], times: Sequence[int], size: int) -> tuple[list[str], list[str]]:

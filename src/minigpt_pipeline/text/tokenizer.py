@@ -1,17 +1,20 @@
 """What every tokenizer can do: turn the words of a text into the ids of tokens, and back.
 
 A word is one of `text.standardization`; a token is what a model reads and writes, a word or a part of one. Id 0 is no
-token: it is padding, and ends a review.
+token: it is padding, and ends a review. A model learns no case, but people read its texts: so a tokenizer also knows
+which words have capitals of their own.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from minigpt_pipeline.text.casing import make_casing
 from minigpt_pipeline.text.standardization import split_words
 
 
@@ -20,6 +23,14 @@ class Tokenizer(ABC):
 
     kind: ClassVar[str]
     """Its name in parameters and files."""
+
+    forms: tuple[str, ...]
+    """How words are written that have capitals of their own; see `casing.choose_forms`."""
+
+    @cached_property
+    def casing(self) -> Mapping[str, str]:
+        """The forms by their words, whether these are tokens or not."""
+        return make_casing(self.forms)
 
     @property
     @abstractmethod
@@ -69,7 +80,7 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def to_content(self) -> dict[str, Any]:
-        """Return all that it consists of, as JSON can hold it."""
+        """Return all that it consists of but its forms, as JSON can hold it."""
 
     def encode(self, text: str) -> list[int]:
         """Standardize a text and return the ids of its tokens."""

@@ -10,7 +10,7 @@ from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 
 def describe_tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
     """Return all that a tokenizer consists of, its kind first: what a file holds, and what tells it from others."""
-    return {"tokenizer": tokenizer.kind, **tokenizer.to_content()}
+    return {"tokenizer": tokenizer.kind, **tokenizer.to_content(), "forms": list(tokenizer.forms)}
 
 
 def make_tokenizer(content: dict[str, Any]) -> Tokenizer:
@@ -21,9 +21,9 @@ def make_tokenizer(content: dict[str, Any]) -> Tokenizer:
     """
     kind = content.get("tokenizer")
     if kind == WordTokenizer.kind:
-        return WordTokenizer(Vocabulary(tuple(content["words"])))
+        return WordTokenizer(Vocabulary(tuple(content["words"])), tuple(content["forms"]))
     if kind == SubwordTokenizer.kind:
-        return SubwordTokenizer(tuple(content["tokens"]), tuple(content["merges"]))
+        return SubwordTokenizer(tuple(content["tokens"]), tuple(content["merges"]), tuple(content["forms"]))
     raise ValueError(
         f"tokenizer={kind!r} is none of `word` and `subword`: make it again with `kedro run --pipeline vectorization`"
     )

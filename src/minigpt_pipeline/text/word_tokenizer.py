@@ -18,9 +18,11 @@ class WordTokenizer(Tokenizer):
 
     Args:
         vocabulary: These words.
+        forms: How words are written that have capitals of their own.
     """
 
     vocabulary: Vocabulary
+    forms: tuple[str, ...] = ()
     kind = "word"
 
     @property
@@ -67,11 +69,12 @@ class WordTokenizer(Tokenizer):
         return {"words": list(self.vocabulary.words)}
 
 
-def train_word_tokenizer(counts: pa.Table, size: int) -> WordTokenizer:
+def train_word_tokenizer(counts: pa.Table, size: int, forms: tuple[str, ...] = ()) -> WordTokenizer:
     """Take the most frequent words.
 
     Args:
         counts: Columns `word`, each word once, and `count`.
         size: Ids at most, padding and `[UNK]` included.
+        forms: How words are written that have capitals of their own.
     """
-    return WordTokenizer(choose_words(counts, size))
+    return WordTokenizer(choose_words(counts, size), forms)

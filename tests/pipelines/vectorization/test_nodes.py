@@ -24,6 +24,24 @@ def test_train_tokenizer_sees_training_films_only(vectorization: VectorizationPa
     assert tokenizer.vocabulary.words == ("", "[UNK]", "seen")
 
 
+@pytest.mark.parametrize("kind", ["word", "subword"])
+def test_train_tokenizer_learns_capitals_from_training_films_only(
+    vectorization: VectorizationParameters, kind: str
+) -> None:
+    films = [find_films(part, vectorization)[0] for part in ("train", "validation", "test")]
+    texts = [
+        "we saw Hanks and Miller " * 3,
+        "we steered Nolan and miller " * 9,
+        "we held Orson and miller " * 9,
+    ]
+    how = vectorization.model_copy(update={"tokenizer": kind, "vocabulary_size": 300})
+
+    tokenizer = train_tokenizer([pa.record_batch({"movie_id": films, "text": texts})], how)
+
+    assert tokenizer.kind == kind
+    assert tokenizer.casing == {"hanks": "Hanks", "miller": "Miller"}
+
+
 def test_train_tokenizer_refuses_too_few_words(
     pieces: list[pa.RecordBatch], reviews: pd.DataFrame, vectorization: VectorizationParameters
 ) -> None:

@@ -6,17 +6,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from minigpt_pipeline.parameters import VectorizationParameters
+from minigpt_pipeline.text.casing import add_form_counts, choose_forms, count_forms
 from minigpt_pipeline.text.film_split import PARTS, assign_parts
 from minigpt_pipeline.text.standardization import split_words
 from minigpt_pipeline.text.subword_tokenizer import train_subword_tokenizer
 from minigpt_pipeline.text.threads import map_in_order
 from minigpt_pipeline.text.tokenizer import Tokenizer
-from minigpt_pipeline.text.vocabulary import add_counts, count_words
+from minigpt_pipeline.text.vocabulary import add_counts
 from minigpt_pipeline.text.word_tokenizer import train_word_tokenizer
 
 
 def train_tokenizer(reviews: Iterable[pa.RecordBatch], vectorization: VectorizationParameters) -> Tokenizer:
-    """Choose tokens by the words of the training films.
+    """Choose tokens by the words of the training films, and learn from the same reviews which words have capitals.
 
     Args:
         reviews: Columns `movie_id` and `text`.
@@ -29,10 +30,11 @@ def train_tokenizer(reviews: Iterable[pa.RecordBatch], vectorization: Vectorizat
 
     def count(piece: pa.RecordBatch) -> tuple[int, pa.Table]:
         is_train = pc.equal(assign_parts(piece, vectorization.split), "train")
-        return is_train.true_count, count_words(split_words(piece["text"].filter(is_train)))
+        return is_train.true_count, count_forms(piece["text"].filter(is_train))
 
     num_reviews, tables = zip(*map_in_order(count, reviews), strict=True)
-    counts = add_counts(tables)
+    form_counts = add_form_counts(tables)
+    counts = add_counts([form_counts.select(["word", "count"])])
     num_words = pc.sum(counts["count"], min_count=0).as_py()
     if num_words < vectorization.min_words:
         raise ValueError(
@@ -40,9 +42,8 @@ def train_tokenizer(reviews: Iterable[pa.RecordBatch], vectorization: Vectorizat
             f"expected at least {vectorization.min_words}: ingest more reviews, "
             "or lower min_words in conf/base/parameters_vectorization.yml"
         )
-    if vectorization.tokenizer == "subword":
-        return train_subword_tokenizer(counts, vectorization.vocabulary_size)
-    return train_word_tokenizer(counts, vectorization.vocabulary_size)
+    train = train_subword_tokenizer if vectorization.tokenizer == "subword" else train_word_tokenizer
+    return train(counts, vectorization.vocabulary_size, choose_forms(form_counts))
 
 
 def encode_reviews(
