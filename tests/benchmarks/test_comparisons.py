@@ -278,6 +278,18 @@ def test_an_epoch_of_the_reference_is_timed_by_its_median_step(monkeypatch: pyte
     assert time_to_perplexity.fit_epoch(Fitted(), np.array([[2, 3, 4]])) == 12.0
 
 
+def test_a_quarter_of_the_reviews_is_each_fourth_and_measured_on_the_same(tmp_path: Path) -> None:
+    data = save_reviews(tmp_path / "data")
+
+    point = perplexity_scaling.StudyPoint(
+        str(data), str(tmp_path / "project"), str(tmp_path / "point.json"), None, 4, "test", TINY
+    )
+
+    read = point.catalog.load("train_token_ids")["review_id"].to_pylist()
+    assert read == [f"train_{number}" for number in range(0, 40, 4)]
+    assert len(point.catalog.load("validation_token_ids")) == 40
+
+
 def test_the_reference_s_best_epoch_is_that_of_the_validation_films(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
