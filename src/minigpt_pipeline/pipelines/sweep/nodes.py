@@ -3,6 +3,7 @@
 import gc
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ from minigpt_pipeline.search.sweep_log import SweepLog
 from minigpt_pipeline.text.tokenizer import Tokenizer
 
 BEST_COLOUR, OTHER_COLOUR, NEUTRAL_COLOUR = "#d1495b", "#4269d0", "#6b7280"
+MAX_MARKED = 5
+"""Values of a parameter that have room below its panel, and their digits."""
 WITHOUT_EFFECT = {"max_minutes", "max_trials"}
 """Fields of `sweep` that say when the search ends, and change nothing in what it tries until then."""
 
@@ -122,7 +125,9 @@ def plot_search(sweep_trials: pd.DataFrame) -> Any:
     known = sweep_trials[sweep_trials["loss"].notna()]
     complete = known[known["state"] == "complete"]
     given_up = known[known["state"] != "complete"]
-    axes.plot(given_up["trial"], given_up["loss"], "x", color=NEUTRAL_COLOUR, label="given up, or not ended")
+    if len(given_up):
+        label = "given up, or not ended"
+        axes.plot(given_up["trial"], given_up["loss"], "x", color=NEUTRAL_COLOUR, label=label)
     axes.plot(complete["trial"], complete["loss"], "o", color=OTHER_COLOUR, label="trained to the end")
     best = complete["loss"].cummin()
     axes.step(complete["trial"], best, where="post", color=BEST_COLOUR, label="best so far")
@@ -149,16 +154,29 @@ def plot_parameters(sweep_trials: pd.DataFrame) -> Any:
         values = complete[name].map(json.loads)
         is_number = values.map(lambda value: isinstance(value, int | float) and not isinstance(value, bool))
         if not is_number.all():
-            values = complete[name]
+            values = complete[name].str.strip('"')
         axes.plot(values, complete["loss"], "o", color=OTHER_COLOUR, alpha=0.6)
         axes.plot(values.iloc[best], complete["loss"].iloc[best], "o", color=BEST_COLOUR)
-        if is_number.all() and values.min() > 0 and values.max() / values.min() > 4:  # noqa: PLR2004 -- by eye
-            axes.set_xscale("log")
+        if is_number.all():
+            _mark_values(axes, sorted(set(values)))
         axes.set_xlabel(name)
     for axes in panels[len(names) :]:
         axes.set_axis_off()
     panels[0].set_ylabel("validation loss (nats per word)")
     return figure
+
+
+def _mark_values(axes: Any, values: Sequence[float]) -> None:
+    """Scale the axis of numbers, and write them below it, each one where they are few."""
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+    if values[0] > 0 and values[-1] / values[0] > 4:  # noqa: PLR2004 -- by eye
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    if len(values) <= MAX_MARKED and all(len(f"{value:g}") <= MAX_MARKED for value in values):
+        axes.set_xticks(values)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def plot_trials(sweep_trials: pd.DataFrame, sweep_looks: pd.DataFrame) -> Any:
