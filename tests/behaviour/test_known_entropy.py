@@ -88,7 +88,7 @@ def test_the_sample_environment_comes_close_to_the_entropy_and_not_below_it(
 @pytest.mark.full
 def test_base_s_model_learns_the_source_from_text_enough(training_log: TrainingLog) -> None:
     base = read_parameters("base")
-    narrow = {"embed_dim": 128, "head_dim": 32, "feed_forward_dim": 512}  # the corpus has 1,431 words
+    narrow = {"embed_dim": 128, "head_dim": 32, "feed_forward_dim": 512}  # for fewer than 1,500 words
     sizes = base["model"] | narrow | {"sequence_length": 80, "output_layer": "full"}
     training = base["training"] | {"seed": 1, "epochs": 1, "max_minutes": None, "evaluate_every_steps": None}
 
