@@ -54,6 +54,9 @@ SHOWN = (Shown("sample"), Shown("base"), Shown("base", "subword"))
 MAIN = Shown("base")
 """The model whose texts and baselines are shown."""
 
+MADE_OF = ("vectorization", "model", "training")
+"""Groups of parameters that a run of a model must share with the configuration."""
+
 QUALITY_ROWS = (
     ("4-grams that a text repeats (seq-rep-4)", "seq_rep_4", ".2%"),
     ("distinct among all 2-grams", "distinct_2", ".1%"),
@@ -97,7 +100,8 @@ def main(arguments: Sequence[str] | None = None, project: Path = PROJECT) -> int
     shown = tuple(map(Shown, options.env)) if options.env else SHOWN
     try:
         page = options.readme.read_text(encoding="utf-8")
-        runs = find_runs(open_store(project, shown[0].environment), shown)
+        configured = {model: read_parameters(project, model) for model in shown}
+        runs = find_runs(open_store(project, shown[0].environment), configured)
         main_run = runs[MAIN if MAIN in runs else shown[-1]]
         page = replace_results(
             page, make_results(runs, main_run, read_benchmarks(PROJECT / "benchmarks/results"))
@@ -128,28 +132,54 @@ def open_store(project: Path, environment: str) -> ModelRunStore:
     return MlflowModelRuns(experiment.experiment_id)
 
 
-def find_runs(store: ModelRunStore, shown: Sequence[Shown]) -> dict[Shown, ModelRun]:
+def read_parameters(project: Path, model: Shown) -> dict[str, str]:
+    """Return what a model is made of as the configuration has it now, flattened as MLflow has it."""
+    from benchmarks.project import open_catalog
+    from minigpt_pipeline.tracking.parameter_logging import flatten_parameters
+
+    catalog = open_catalog(model.environment, {"vectorization": {"tokenizer": model.tokenizer}}, project)
+    groups = [flatten_parameters(name, catalog.load(f"params:{name}")) for name in MADE_OF]
+    return {name: text for group in groups for name, text in group.items()}
+
+
+def find_runs(store: ModelRunStore, configured: Mapping[Shown, Mapping[str, str]]) -> dict[Shown, ModelRun]:
     """Return the newest finished run of each model that was measured on the test films and wrote texts.
+
+    Args:
+        store: Of the runs.
+        configured: The parameters of each model; a run that was trained with others is none of it.
 
     Raises:
         ResultsError: If one has none.
     """
     found: dict[Shown, ModelRun] = {}
     for summary in store.list_runs():
-        if len(found) == len(shown):
+        if len(found) == len(configured):
             break
         if summary.status != "FINISHED":
             continue
         run = store.read_run(summary.run_id)
         model = Shown(run.tags.get("environment", ""), run.parameters.get("vectorization.tokenizer", "word"))
-        if model in shown and model not in found and {"test/loss", "gen/texts"} <= run.metrics.keys():
+        is_measured = {"test/loss", "gen/texts"} <= run.metrics.keys()
+        if (
+            model in configured.keys() - found.keys()
+            and is_measured
+            and has_parameters(run, configured[model])
+        ):
             found[model] = run
-    if missing := [model.command for model in shown if model not in found]:
+    if missing := [model.command for model in configured if model not in found]:
         raise ResultsError(
-            f"The MLflow store {store.address} has no finished run with figures of test films and texts of "
-            f"{', '.join(f'`{command}`' for command in missing)}: run it, or name what is there with --env"
+            f"The MLflow store {store.address} has no finished run, with the parameters of today, figures of test "
+            f"films and texts, of {', '.join(f'`{command}`' for command in missing)}: run it, or name what is there "
+            "with --env"
         )
-    return {model: found[model] for model in shown}
+    return {model: found[model] for model in configured}
+
+
+def has_parameters(run: ModelRun, parameters: Mapping[str, str]) -> bool:
+    """Return whether a run was trained with these parameters, and no others of their groups."""
+    trained = {name: text for name, text in run.parameters.items() if name.partition(".")[0] in MADE_OF}
+    return trained == parameters
 
 
 def read_benchmarks(folder: Path) -> dict[str, dict[str, Any]]:

@@ -25,6 +25,9 @@ from benchmarks.write_results import (
 from minigpt_pipeline.comparison.model_run import ModelRun, RunSummary
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
+WORD = {"vectorization.tokenizer": "word", "training.batch_size": "32"}
+SUBWORD = WORD | {"vectorization.tokenizer": "subword"}
+CONFIGURED = {Shown("base"): WORD, Shown("base", "subword"): SUBWORD}
 METRICS = {
     "test/loss": 2.0, "test/perplexity": 60.0, "test/perplexity_low": 58.0, "test/perplexity_high": 62.5,
     "test/bits_per_character": 1.25, "test/unk_rate": 0.0215, "test/uniform_perplexity": 20_000.0,
@@ -44,7 +47,7 @@ def make_text(epoch: int, prompt: str, seed: int, text: str) -> dict[str, object
 def make_run(run_id: str, minutes: int = 0, status: str = "FINISHED", **changed: object) -> ModelRun:
     run = ModelRun(
         RunSummary(run_id, "a run", status, NOON + timedelta(minutes=minutes)),
-        parameters={"vectorization.tokenizer": "word"},
+        parameters=WORD | {"generation.seeds": "[0, 1]"},
         metrics=METRICS,
         curves={"train/tokens_per_second": [(20, 9000.0), (40, 12_000.0), (60, 12_500.0)]},
         tags={
@@ -81,20 +84,36 @@ def test_the_newest_run_with_all_figures_is_shown() -> None:
         [
             make_run("failed", 9, "FAILED"),
             make_run("without texts", 8, metrics={"test/loss": 1.0}),
-            make_run("subword", 7, parameters={"vectorization.tokenizer": "subword"}),
+            make_run("subword", 7, parameters=SUBWORD),
             make_run("newest", 6),
             make_run("older", 5),
         ]
     )
 
-    found = find_runs(store, (Shown("base"), Shown("base", "subword")))
+    found = find_runs(store, CONFIGURED)
 
     assert [run.summary.run_id for run in found.values()] == ["newest", "subword"]
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        WORD | {"training.batch_size": "64"},
+        WORD | {"model.tied_embeddings": "true"},
+        {"vectorization.tokenizer": "word"},
+    ],
+)
+def test_a_run_with_other_parameters_than_configured_is_not_shown(other: dict[str, str]) -> None:
+    store = ListStore([make_run("other", 9, parameters=other), make_run("configured", 6)])
+
+    found = find_runs(store, {Shown("base"): WORD})
+
+    assert [run.summary.run_id for run in found.values()] == ["configured"]
+
+
 def test_a_model_that_was_never_trained_is_named_with_its_command() -> None:
     with pytest.raises(ResultsError, match=r"a list has no .*`kedro run --env base --params vectorization\."):
-        find_runs(ListStore([make_run("word")]), (Shown("base"), Shown("base", "subword")))
+        find_runs(ListStore([make_run("word")]), CONFIGURED)
 
 
 def test_models_baselines_and_texts_stand_in_tables() -> None:
