@@ -23,6 +23,7 @@ from minigpt_pipeline.parameters import (
 )
 from minigpt_pipeline.text.evaluation_windows import MEASURED_WORDS, make_evaluation_windows
 from minigpt_pipeline.text.sequences import truncate
+from minigpt_pipeline.text.token_tables import check_tokens
 from minigpt_pipeline.text.tokenizer import Tokenizer
 from minigpt_pipeline.text.tokenizer_json import describe_tokenizer
 
@@ -63,6 +64,9 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
     Returns:
         The model with its best weights; its learning curve (see `TrainingRecord.history`), the same in equal runs; and
         its speed (see `TrainingRecord.speed`), which is the clock's.
+
+    Raises:
+        ValueError: If ids are another tokenizer's, or a part has no word to predict.
     """
     import keras
 
@@ -72,6 +76,7 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
     from minigpt_pipeline.model.training_loop import train
     from minigpt_pipeline.model.training_record import TrainingRecord
 
+    check_tokens(train_token_ids, tokenizer)
     device = configure_compute(compute)
     keras.utils.set_random_seed(training.seed)
     network = create_model(model, len(tokenizer), tokenizer.unknown_id)

@@ -16,6 +16,7 @@ from minigpt_pipeline.text.text_quality import (
     pair_with_reviews,
     repeated_4gram_shares,
 )
+from minigpt_pipeline.text.token_tables import check_tokens
 from minigpt_pipeline.text.tokenizer import Tokenizer
 from minigpt_pipeline.text.training_copies import TrainingCopies
 from minigpt_pipeline.text.vocabulary import PADDING_ID
@@ -148,8 +149,9 @@ def choose_reviews(token_ids: pa.Table, tokenizer: Tokenizer, count: int) -> pa.
         Rows of the table in their order: of those that don't begin with `[UNK]`, as far apart as can be.
 
     Raises:
-        ValueError: If no review begins with a word of the vocabulary.
+        ValueError: If no review begins with a word of the vocabulary, or the ids are another tokenizer's.
     """
+    check_tokens(token_ids, tokenizer)
     has_words = pc.greater(pc.list_value_length(token_ids["token_ids"]), 0)
     with_words = token_ids.filter(has_words)
     unknown_id = PADDING_ID if tokenizer.unknown_id is None else tokenizer.unknown_id

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from minigpt_pipeline.text.token_tables import check_tokens
 from minigpt_pipeline.text.tokenizer import Tokenizer
 
 
@@ -52,7 +53,11 @@ def place_tokens(token_ids: pa.Table, tokenizer: Tokenizer) -> PlacedTokens:
     Args:
         token_ids: Column `token_ids`, list of int32, (num_reviews,).
         tokenizer: Whose ids they are.
+
+    Raises:
+        ValueError: If they are not.
     """
+    check_tokens(token_ids, tokenizer)
     lists = token_ids["token_ids"].combine_chunks()
     tokens = lists.flatten().to_numpy()  # (num_tokens,)
     lengths = pc.list_value_length(lists).to_numpy()  # (num_reviews,)

@@ -5,6 +5,8 @@ token: it is padding, and ends a review. A model learns no case, but people read
 which words have capitals of their own.
 """
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -31,6 +33,12 @@ class Tokenizer(ABC):
     def casing(self) -> Mapping[str, str]:
         """The forms by their words, whether these are tokens or not."""
         return make_casing(self.forms)
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells its ids from those of others, 16 hexadecimal digits; forms have no part in it."""
+        content = json.dumps([self.kind, self.to_content()], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @property
     @abstractmethod

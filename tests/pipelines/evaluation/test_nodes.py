@@ -18,6 +18,7 @@ from minigpt_pipeline.text.standardization import to_words
 from minigpt_pipeline.text.subword_tokenizer import SubwordTokenizer, train_subword_tokenizer
 from minigpt_pipeline.text.synthetic_reviews import fresh_reviews, log_probabilities
 from minigpt_pipeline.text.token_places import PlacedTokens, place_tokens
+from minigpt_pipeline.text.token_tables import mark_tokens
 from minigpt_pipeline.text.tokenizer import Tokenizer
 from minigpt_pipeline.text.vocabulary import Vocabulary, build_vocabulary, count_words
 from minigpt_pipeline.text.word_losses import WordLosses, spell_unknown_words
@@ -214,3 +215,10 @@ def test_measure_source_loss_refuses_another_corpus() -> None:
     tokenizer = WordTokenizer(Vocabulary(("", "[UNK]", "zyzzyva")))
     with pytest.raises(ValueError, match="can't write 'zyzzyva' as word 1"):
         measure_source_loss(pa.table({"token_ids": [np.array([2, 2, 2, 2], np.int32)]}), tokenizer)
+
+
+def test_count_ngrams_refuses_ids_of_another_tokenizer(
+    token_ids: pa.Table, tokenizer: WordTokenizer, subwords: SubwordTokenizer
+) -> None:
+    with pytest.raises(ValueError, match=f"are of tokenizer {subwords.digest}"):
+        count_ngrams(mark_tokens(token_ids, subwords), tokenizer)

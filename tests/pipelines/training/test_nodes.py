@@ -12,6 +12,7 @@ from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.model.training import describe_training, train_model
 from minigpt_pipeline.parameters import OptimizerParameters
 from minigpt_pipeline.pipelines.training.nodes import discard_checkpoints
+from minigpt_pipeline.text.token_tables import mark_tokens
 from minigpt_pipeline.text.vocabulary import Vocabulary
 from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 
@@ -44,6 +45,17 @@ def test_train_model_says_how_the_model_was_trained(
     assert history.columns.tolist() == ["epoch", "step", "words", "name", "value"]
     assert speed.columns.tolist() == ["step", "seconds", "tokens_per_second"]
     assert {row["epoch"] for row in training_inputs["training_log"].samples} == {1}
+
+
+@pytest.mark.parametrize("part", ["train_token_ids", "validation_token_ids"])
+def test_train_model_refuses_ids_of_another_tokenizer(
+    run: Callable[[], Outputs], training_inputs: dict[str, Any], part: str
+) -> None:
+    other = WordTokenizer(Vocabulary(("", "[UNK]", "other")))
+    training_inputs[part] = mark_tokens(training_inputs[part], other)
+
+    with pytest.raises(ValueError, match=f"are of tokenizer {other.digest}"):
+        run()
 
 
 @pytest.mark.parametrize(("sequences", "has_learnt_ends"), [("truncated", False), ("packed", True)])

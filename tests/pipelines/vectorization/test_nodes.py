@@ -8,6 +8,7 @@ from minigpt_pipeline.parameters import VectorizationParameters
 from minigpt_pipeline.pipelines.vectorization.nodes import encode_reviews, train_tokenizer
 from minigpt_pipeline.text.film_split import assign_part
 from minigpt_pipeline.text.standardization import to_words
+from minigpt_pipeline.text.token_tables import check_tokens
 
 
 def find_films(part: str, vectorization: VectorizationParameters) -> list[str]:
@@ -90,6 +91,18 @@ def test_encode_reviews_keeps_all_words_and_marks_unknown_ones(
             decoded = tokenizer.decode(review["token_ids"]).split(" ")
             expected = words[review["review_id"]]
             assert decoded == [word if word in tokenizer.vocabulary.words else "[UNK]" for word in expected]
+
+
+def test_encode_reviews_says_whose_ids_they_are(
+    pieces: list[pa.RecordBatch], vectorization: VectorizationParameters
+) -> None:
+    words = train_tokenizer(pieces, vectorization)
+    subwords = train_tokenizer(pieces, vectorization.model_copy(update={"tokenizer": "subword"}))
+
+    for part in encode_reviews(pieces, words, vectorization):
+        check_tokens(part, words)
+        with pytest.raises(ValueError, match="make them again"):
+            check_tokens(part, subwords)
 
 
 def test_encode_reviews_keeps_the_ratings(

@@ -13,6 +13,7 @@ from minigpt_pipeline.text.kneser_ney import NgramModel, train_ngram_model
 from minigpt_pipeline.text.spelling_model import train_spelling_model
 from minigpt_pipeline.text.synthetic_reviews import log_probabilities
 from minigpt_pipeline.text.token_places import cut_reviews
+from minigpt_pipeline.text.token_tables import check_tokens
 from minigpt_pipeline.text.tokenizer import Tokenizer
 from minigpt_pipeline.text.vocabulary import count_words
 from minigpt_pipeline.text.word_losses import (
@@ -33,7 +34,11 @@ def count_ngrams(train_token_ids: pa.Table, tokenizer: Tokenizer) -> NgramModel:
     Args:
         train_token_ids: Column `token_ids`; all tokens of the reviews of the training films.
         tokenizer: Whose ids they are.
+
+    Raises:
+        ValueError: If they are not.
     """
+    check_tokens(train_token_ids, tokenizer)
     return train_ngram_model(train_token_ids, len(tokenizer))
 
 

@@ -10,6 +10,7 @@ from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import ComputeSettings, GenerationParameters
 from minigpt_pipeline.text.kneser_ney import NgramModel
 from minigpt_pipeline.text.reference_reviews import ReferenceReviews, choose_reviews
+from minigpt_pipeline.text.token_tables import check_tokens
 from minigpt_pipeline.text.training_copies import TrainingCopies
 
 TEXT_WIDTH = 110  # characters of a line in the picture of the samples
@@ -76,6 +77,7 @@ def measure_quality(
         return pd.DataFrame(columns=list(QUALITY_COLUMNS)), {}
     configure_compute(compute)
     tokenizer = trained_model.tokenizer
+    check_tokens(train_token_ids, tokenizer)
     reviews = choose_reviews(test_token_ids, tokenizer, generation.quality_texts)
     reference = ReferenceReviews(reviews, TrainingCopies(train_token_ids), ngram_model, tokenizer)
     writer = Writer(trained_model.load_model(), trained_model.has_learnt_ends)

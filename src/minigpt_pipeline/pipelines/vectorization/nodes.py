@@ -11,6 +11,7 @@ from minigpt_pipeline.text.film_split import PARTS, assign_parts
 from minigpt_pipeline.text.standardization import split_words
 from minigpt_pipeline.text.subword_tokenizer import train_subword_tokenizer
 from minigpt_pipeline.text.threads import map_in_order
+from minigpt_pipeline.text.token_tables import mark_tokens
 from minigpt_pipeline.text.tokenizer import Tokenizer
 from minigpt_pipeline.text.vocabulary import add_counts
 from minigpt_pipeline.text.word_tokenizer import train_word_tokenizer
@@ -61,7 +62,7 @@ def encode_reviews(
     Returns:
         For `train`, `validation` and `test` a table with the columns `review_id`, `rating`, `token_ids` (list of
         int32, of all words of the review) and `unknown_words` (list of strings: those that `[UNK]` stands for, in
-        their order). All reviews of a film are in one of them.
+        their order), marked with its tokenizer. All reviews of a film are in one of them.
     """
 
     def encode(piece: pa.RecordBatch) -> list[pa.RecordBatch]:
@@ -78,4 +79,5 @@ def encode_reviews(
         )
         return [encoded.filter(pc.equal(parts, part)) for part in PARTS]
 
-    return tuple(map(pa.Table.from_batches, zip(*map_in_order(encode, reviews), strict=True)))
+    parts = zip(*map_in_order(encode, reviews), strict=True)
+    return tuple(mark_tokens(pa.Table.from_batches(part), tokenizer) for part in parts)
