@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from minigpt_pipeline.model import end_forecast
 from minigpt_pipeline.model.evaluation import evaluate
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.training_loop import TrainingOutcome, train
@@ -73,6 +74,17 @@ def test_train_ends_at_the_first_limit(
     summary = run(**settings).summary
 
     assert (summary["steps"], summary["epochs"], summary["ended_by"]) == (steps, epochs, ended_by)
+
+
+def test_train_warns_of_minutes_that_end_it_early(
+    run: Callable[..., TrainingOutcome], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(end_forecast, "TIMED_STEPS", 1)
+    optimizer = {"name": "adam", "learning_rate": 0.01, "decay": "cosine", "decay_steps": 10**9}
+
+    run(epochs=2, max_minutes=1, log_every_steps=1, optimizer=optimizer)
+
+    assert caplog.text.count("max_minutes=1 ends the training near step") == 1
 
 
 def test_train_calls_the_callbacks(run: Callable[..., TrainingOutcome]) -> None:

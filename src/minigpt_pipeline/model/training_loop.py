@@ -18,6 +18,7 @@ import pandas as pd
 from minigpt_pipeline.model.batches import count_batches, make_batches
 from minigpt_pipeline.model.checkpoint import Checkpoint
 from minigpt_pipeline.model.checkpoint_store import CheckpointStore
+from minigpt_pipeline.model.end_forecast import EndForecast
 from minigpt_pipeline.model.evaluation import Evaluator
 from minigpt_pipeline.model.interruption import Interruption, interruptible
 from minigpt_pipeline.model.mini_gpt import MiniGPT
@@ -127,6 +128,7 @@ class _TrainingLoop:
         self.batches_per_epoch = count_batches(len(train_sequences), training.batch_size)
         steps = training.epochs * self.batches_per_epoch
         self.last_step = min(steps, training.max_steps or steps)
+        self.forecast = EndForecast(training, self.last_step)
         self.optimizer = make_optimizer(training.optimizer, precision, self.last_step)
         batch_shape = (training.batch_size, train_sequences.sequence_length)
         self.step_function = compile_step(
@@ -278,9 +280,9 @@ class _TrainingLoop:
             "train/learning_rate": float(self.optimizer.learning_rate),
         }
         self._add(metrics)
-        self.record.add_speed(
-            step=self.state.step, seconds=self._seconds(), tokens_per_second=tokens_per_second
-        )
+        seconds = self._seconds()
+        self.record.add_speed(step=self.state.step, seconds=seconds, tokens_per_second=tokens_per_second)
+        self.forecast.add(self.state.step, seconds)
         self.state.losses, self.state.seconds_in_steps = [], 0.0
         if progress:
             progress.show(
