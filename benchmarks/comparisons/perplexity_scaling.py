@@ -25,7 +25,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "width 128": {"embed_dim": 128, "feed_forward_dim": 512},
     "1 block": {"num_blocks": 1},
     "base": {},
-    "width 384": {"embed_dim": 384, "feed_forward_dim": 1536},
+    "width 512": {"embed_dim": 512, "feed_forward_dim": 2048},
 }
 """What differs from `base` after `--params model.`; a new size is a line here."""
 QUARTER = "base, a quarter of the reviews"
