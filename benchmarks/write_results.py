@@ -160,18 +160,15 @@ def find_runs(store: ModelRunStore, configured: Mapping[Shown, Mapping[str, str]
             continue
         run = store.read_run(summary.run_id)
         model = Shown(run.tags.get("environment", ""), run.parameters.get("vectorization.tokenizer", "word"))
-        is_measured = {"test/loss", "gen/texts"} <= run.metrics.keys()
-        if (
-            model in configured.keys() - found.keys()
-            and is_measured
-            and has_parameters(run, configured[model])
-        ):
+        if model not in configured or model in found or not has_parameters(run, configured[model]):
+            continue
+        if {"test/loss", "gen/texts"} <= run.metrics.keys():
             found[model] = run
     if missing := [model.command for model in configured if model not in found]:
         raise ResultsError(
-            f"The MLflow store {store.address} has no finished run, with the parameters of today, figures of test "
-            f"films and texts, of {', '.join(f'`{command}`' for command in missing)}: run it, or name what is there "
-            "with --env"
+            f"The MLflow store {store.address} has no finished run of "
+            f"{', '.join(f'`{command}`' for command in missing)} that has the parameters configured now and figures "
+            "of test films and texts: run it, or name what is there with --env"
         )
     return {model: found[model] for model in configured}
 

@@ -48,4 +48,4 @@ class EndForecast:
                 self._zero_step,
                 end,
             )
-        self._minutes = None  # said
+        self._minutes = None  # once is enough
