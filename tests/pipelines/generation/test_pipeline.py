@@ -17,6 +17,7 @@ from minigpt_pipeline.parameters import (
 from minigpt_pipeline.pipelines.generation import create_pipeline
 from minigpt_pipeline.text.kneser_ney import train_ngram_model
 from minigpt_pipeline.text.standardization import to_words
+from minigpt_pipeline.text.token_tables import mark_tokens
 from minigpt_pipeline.text.vocabulary import Vocabulary
 from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 
@@ -30,8 +31,8 @@ REVIEWS = pa.table(
 Run = tuple[pd.DataFrame, pd.DataFrame, dict[str, float]]
 
 
-def generate(folder: Path, quality_texts: int | None) -> Run:
-    """Return `generated_samples`, `quality_texts` and `quality_metrics`."""
+def generate(folder: Path, quality_texts: int | None, **changed: pa.Table) -> Run:
+    """Return `generated_samples`, `quality_texts` and `quality_metrics`; other inputs by name."""
     from minigpt_pipeline.model.mini_gpt import create_model
     from minigpt_pipeline.model.saved_model import TrainedModel
 
@@ -71,7 +72,9 @@ def generate(folder: Path, quality_texts: int | None) -> Run:
         "compute": compute,
         "training_history": history,
     }
-    catalog = DataCatalog({name: MemoryDataset(value, copy_mode="assign") for name, value in inputs.items()})
+    catalog = DataCatalog(
+        {name: MemoryDataset(value, copy_mode="assign") for name, value in (inputs | changed).items()}
+    )
     for name in ("generated_samples", "quality_texts"):
         catalog[name] = TableDataset(filepath=str(folder / f"{name}.parquet"))
     outputs = SequentialRunner().run(create_pipeline(), catalog)
@@ -139,3 +142,11 @@ def test_generation_measures_nothing_where_it_is_told_so(tmp_path: Path) -> None
     assert len(samples) == 4
     assert quality_texts.empty
     assert metrics == {}
+
+
+@pytest.mark.parametrize("part", ["train_token_ids", "test_token_ids"])
+def test_texts_are_not_measured_beside_ids_of_another_tokenizer(tmp_path: Path, part: str) -> None:
+    other = WordTokenizer(Vocabulary(("", "[UNK]", "other")))
+
+    with pytest.raises(ValueError, match=f"are of tokenizer {other.digest}"):
+        generate(tmp_path, 5, **{part: mark_tokens(REVIEWS, other)})
