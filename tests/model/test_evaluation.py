@@ -84,11 +84,14 @@ def test_predict_names_the_most_probable_word(
 ) -> None:
     monkeypatch.setattr(evaluation, "BLOCK_ROWS", 50)
     model.set_weights([8 * weight for weight in model.get_weights()])  # so that one word stands out
+    model.output_layer.bias.assign(
+        [9.0, *[0.0] * 27]
+    )  # but for padding: no review ends where a word is scored
 
     probabilities, words = Evaluator(model, batch_size=8).predict(as_windows(alphabets))
 
-    logits = np.array(model(alphabets[:, :-1]))[alphabets[:, 1:] != 0].astype("float64")  # (140, 28)
-    assert words.tolist() == logits.argmax(axis=-1).tolist()
+    logits = np.array(model(alphabets[:, :-1]))[alphabets[:, 1:] != 0].astype("float64")[:, 1:]  # (140, 27)
+    assert words.tolist() == (1 + logits.argmax(axis=-1)).tolist()
     softmax = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
     assert probabilities == pytest.approx(softmax.max(axis=-1), abs=1e-5)
     assert 0.2 < probabilities.mean() < 1

@@ -84,10 +84,10 @@ def test_slices_are_by_word_by_rating_and_by_position() -> None:
 
     found = {(row.slice, row.value): (row.words, row.loss) for row in slices.itertuples()}
     assert found == {
-        ("all", ""): (5, 4.0),
-        ("words", "known"): (3, pytest.approx(10 / 3)),
+        ("all", ""): (4, 4.25),
+        ("words", "known"): (2, 3.5),
         ("words", "[UNK]"): (2, 5.0),
-        ("rating", "1"): (3, 2.0),
+        ("rating", "1"): (2, 1.5),
         ("rating", "10"): (2, 7.0),
         ("position", "2-5"): (4, 4.25),
         ("position", "82+"): (1, 3.0),

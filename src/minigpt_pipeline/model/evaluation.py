@@ -1,5 +1,6 @@
 """The measure: mean negative log-likelihood of words 2 to 81 of each review, each given the words before it."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -27,7 +28,9 @@ class Evaluator:
         from keras import ops
 
         def find_most_probable(states: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            log_probabilities = ops.log_softmax(model.output_layer(states), axis=-1)
+            logits = model.output_layer(states)  # (BLOCK_ROWS, vocabulary_size)
+            is_word = ops.arange(logits.shape[-1]) != PADDING_ID
+            log_probabilities = ops.log_softmax(ops.where(is_word, logits, -math.inf), axis=-1)
             return ops.exp(ops.max(log_probabilities, axis=-1)), ops.argmax(log_probabilities, axis=-1)
 
         self._read = tf.function(model.hidden_states, reduce_retracing=True, autograph=False)
@@ -46,6 +49,8 @@ class Evaluator:
 
     def predict(self, windows: EvaluationWindows) -> tuple[np.ndarray, np.ndarray]:
         """Say which token is the most probable one, in the place of each scored token.
+
+        Where one is scored the review has not ended, so its end is no candidate.
 
         Returns:
             float32, (num_scored,): its probability; int64, (num_scored,): its id.

@@ -191,23 +191,27 @@ def _resample(num_reviews: int, seed: int) -> np.ndarray:
 def tabulate_slices(
     losses: WordLosses, ratings: Sequence[int | None] | np.ndarray, seed: int
 ) -> pd.DataFrame:
-    """Measure slices of the words.
+    """Measure slices of the words: by rating and knowledge those of the measure, which weighs no review by its length.
 
     Args:
-        losses: Of all words.
+        losses: Of every word of the reviews from the second on.
         ratings: Of each review, 1 to 10, null where there is none.
         seed: Of the intervals.
 
     Returns:
-        One row a slice: `slice` (`all`, `words`, `rating` or `position`), `value` (which), `words` (their number),
-        `loss` (nats per word), `perplexity`, `low` and `high` (its 95 % interval over reviews).
+        One row a slice: `slice` (`all`, `words` or `rating`, of words 2 to 81; `position`, of all), `value` (which),
+        `words` (their number), `loss` (nats per word), `perplexity`, `low` and `high` (its 95 % interval over reviews).
     """
     rating = pd.array(ratings, dtype="Int64")
     of_word = rating.take(losses.reviews)
-    slices = [("all", "", np.ones(len(losses), dtype=bool))]
-    slices += [("words", "known", ~losses.is_unknown), ("words", "[UNK]", losses.is_unknown)]
+    is_measured = losses.positions < POSITION_BOUNDS[-1]
+    slices = [("all", "", is_measured)]
+    slices += [
+        ("words", "known", is_measured & ~losses.is_unknown),
+        ("words", "[UNK]", is_measured & losses.is_unknown),
+    ]
     for value in sorted(set(rating.dropna())):
-        slices.append(("rating", str(value), (of_word == value).fillna(False).astype(bool)))
+        slices.append(("rating", str(value), is_measured & (of_word == value).fillna(False).astype(bool)))
     for first, after in zip(POSITION_BOUNDS, (*POSITION_BOUNDS[1:], None), strict=True):
         is_there = losses.positions >= first
         name = f"{first}+" if after is None else f"{first}-{after - 1}"

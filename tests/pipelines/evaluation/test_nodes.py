@@ -7,12 +7,14 @@ import pytest
 from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import ComputeSettings, EvaluationParameters, ModelParameters
 from minigpt_pipeline.pipelines.evaluation.nodes import (
+    compare_losses,
     count_ngrams,
     evaluate_model,
     measure_baselines,
     measure_source_loss,
     measure_spellings,
     summarize_characters,
+    summarize_losses,
 )
 from minigpt_pipeline.text.standardization import to_words
 from minigpt_pipeline.text.subword_tokenizer import SubwordTokenizer, train_subword_tokenizer
@@ -90,7 +92,8 @@ def test_evaluate_model_of_a_model_that_knows_nothing(
         trained_model,
         token_ids,
         measure_spellings(token_ids, token_ids),
-        {"test/kneser_ney_perplexity": 5.0},
+        {},
+        pa.table({"loss": np.full(sum(min(len(review), 81) - 1 for review in words), math.log(5))}),
         EvaluationParameters(seed=0, batch_size=2, known_source="synthetic_reviews"),
         COMPUTE,
     )
@@ -110,12 +113,58 @@ def test_evaluate_model_of_a_model_that_knows_nothing(
     assert metrics["test/review_words"] == sum(lengths) - 3
     assert metrics["test/review_loss"] == pytest.approx(metrics["test/loss"])
     assert metrics["test/perplexity_low"] == pytest.approx(metrics["test/perplexity_high"])
-    # It is never sure of anything, and its first guess is padding, which never comes.
-    assert metrics["test/calibration_error"] == pytest.approx(1 / len(vocabulary), abs=1e-5)
+    # It is never sure of anything, and its first guess is [UNK], which never comes.
+    assert metrics["test/calibration_error"] == pytest.approx(1 / (len(vocabulary) - 1), abs=1e-5)
     assert calibration["accuracy"].tolist() == [0.0] * len(calibration)
     assert slices["slice"].unique().tolist() == ["all", "words", "rating", "position"]
     assert slices.loc[slices["slice"] == "rating", "value"].tolist() == ["2", "9"]
     assert metrics["test/excess_loss"] == pytest.approx(metrics["test/loss"] - metrics["test/source_loss"])
+
+
+WORD_LOSSES = WordLosses(
+    losses=np.array([1.0, 2.0, 6.0, 3.0, 5.0, 7.0]),
+    reviews=np.array([0, 0, 0, 1, 1, 1]),
+    positions=np.array([80, 81, 82, 2, 3, 90]),
+    characters=np.array([4, 1, 6, 3, 1, 2]),
+    is_unknown=np.array([False, True, True, False, False, False]),
+)
+
+
+def test_summarize_losses_measures_words_2_to_81_and_all() -> None:
+    metrics = summarize_losses(WORD_LOSSES, seed=0)
+
+    of_reviews = {"test/loss": [1.5, 4.0], "test/perplexity": [math.exp(1.5), math.exp(4.0)]}
+    for name, (low, high) in of_reviews.items():  # a resample of two reviews has one of them, or both
+        assert (metrics.pop(f"{name}_low"), metrics.pop(f"{name}_high")) == pytest.approx((low, high))
+    assert metrics == pytest.approx(
+        {
+            "test/loss": 11 / 4,
+            "test/perplexity": math.exp(11 / 4),
+            "test/known_perplexity": math.exp(3),
+            "test/unk_rate": 1 / 4,
+            "test/words": 4,
+            "test/review_loss": 4,
+            "test/review_perplexity": math.exp(4),
+            "test/review_words": 6,
+        }
+    )
+
+
+def test_summarize_characters_measures_the_same_words() -> None:
+    metrics = summarize_characters(WORD_LOSSES, seed=0)
+
+    nats = {"": 11 / 9, "_low": 3 / 5, "_high": 8 / 4}
+    expected = {f"test/bits_per_character{end}": value / math.log(2) for end, value in nats.items()}
+    assert metrics == pytest.approx(expected | {"test/characters": 9})
+
+
+def test_the_interval_of_a_ratio_is_of_pairs() -> None:
+    """The 5-gram model is worse by half a nat and by one, whatever else differs between the two reviews."""
+    metrics = compare_losses(WORD_LOSSES, np.array([1.5, 2.5, 4.0, 6.0]), seed=0)
+
+    logs = {name: math.log(value) for name, value in metrics.items()}
+    name = "test/kneser_ney_ratio"
+    assert logs == pytest.approx({name: -0.75, f"{name}_low": -1.0, f"{name}_high": -0.5})
 
 
 def test_evaluate_model_adds_up_the_tokens_of_words(
@@ -131,7 +180,8 @@ def test_evaluate_model_adds_up_the_tokens_of_words(
         know_nothing(subwords),
         parts,
         measure_spellings(parts, parts),
-        {"test/kneser_ney_perplexity": 5.0},
+        {},
+        pa.table({"loss": np.full(sum(min(len(review), 81) - 1 for review in words), math.log(5))}),
         EvaluationParameters(seed=0, batch_size=2, known_source="synthetic_reviews"),
         COMPUTE,
     )
@@ -196,11 +246,22 @@ def test_baselines_are_better_the_more_words_they_see() -> None:
     reviews = [np.array([[2, 3], [4, 5]])[rng.integers(2, size=30)].ravel() for _ in range(60)]
     train, test = (pa.table({"token_ids": part}) for part in (reviews[:50], reviews[50:]))
 
-    metrics = measure_baselines(count_ngrams(train, tokenizer), train, test, tokenizer)
+    metrics, losses = measure_baselines(
+        count_ngrams(train, tokenizer),
+        train,
+        test,
+        tokenizer,
+        EvaluationParameters(seed=0, batch_size=1, known_source=None),
+    )
 
     assert metrics["test/uniform_perplexity"] == pytest.approx(5)
     assert metrics["test/unigram_perplexity"] == pytest.approx(4, abs=0.05)
     assert metrics["test/kneser_ney_perplexity"] == pytest.approx(math.sqrt(2), abs=0.05)
+    assert math.exp(np.mean(losses["loss"])) == pytest.approx(metrics["test/kneser_ney_perplexity"])
+    assert len(losses) == 10 * 59
+    for name in ("unigram", "kneser_ney"):
+        low, value, high = (metrics[f"test/{name}_perplexity{end}"] for end in ("_low", "", "_high"))
+        assert low < value < high < 1.1 * low
 
 
 def test_measure_source_loss_counts_the_words_that_the_model_is_scored_on(

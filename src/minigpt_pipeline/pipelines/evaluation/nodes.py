@@ -1,5 +1,6 @@
 """How well a model predicts reviews of films that it has never seen."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,12 @@ def count_ngrams(train_token_ids: pa.Table, tokenizer: Tokenizer) -> NgramModel:
 
 
 def measure_baselines(
-    ngram_model: NgramModel, train_token_ids: pa.Table, test_token_ids: pa.Table, tokenizer: Tokenizer
-) -> dict[str, float]:
+    ngram_model: NgramModel,
+    train_token_ids: pa.Table,
+    test_token_ids: pa.Table,
+    tokenizer: Tokenizer,
+    evaluation: EvaluationParameters,
+) -> tuple[dict[str, float], pa.Table]:
     """Measure what a model has to be better than, on the words that it is measured on.
 
     Args:
@@ -52,10 +57,12 @@ def measure_baselines(
         train_token_ids: Column `token_ids`, of the training films.
         test_token_ids: The same of the test films.
         tokenizer: Whose ids they are.
+        evaluation: Supplies the seed of the intervals.
 
     Returns:
-        Perplexities per word: `test/uniform_perplexity` (all tokens alike), `test/unigram_perplexity` (their
-        frequencies alone), `test/kneser_ney_perplexity`.
+        Perplexities per word, with their 95 % intervals over reviews as `..._low` and `..._high`:
+        `test/uniform_perplexity` (all tokens alike), `test/unigram_perplexity` (their frequencies alone),
+        `test/kneser_ney_perplexity`. Then column `loss`, float64: the 5-gram model's of each measured word, in nats.
     """
     measured, placed = cut_reviews(test_token_ids, tokenizer, MEASURED_WORDS)
     is_scored = placed.positions > 1
@@ -64,12 +71,17 @@ def measure_baselines(
         for name, order in (("uniform", 0), ("unigram", 1))
     }
     baselines["kneser_ney_perplexity"] = ngram_model
-    metrics = {}
+    metrics: dict[str, float] = {}
     for name, model in baselines.items():
         losses = -model.log_probabilities_of_lists(measured).flatten().to_numpy()  # (num_tokens,)
         scored = WordLosses.from_tokens(losses[is_scored], placed.take(is_scored))
-        metrics[f"test/{name}"] = scored.perplexity()
-    return metrics
+        low, high = scored.interval(evaluation.seed)
+        metrics |= {
+            f"test/{name}": scored.perplexity(),
+            f"test/{name}_low": perplexity(low),
+            f"test/{name}_high": perplexity(high),
+        }
+    return metrics, pa.table({"loss": scored.losses})
 
 
 def measure_spellings(train_token_ids: pa.Table, test_token_ids: pa.Table) -> pa.Table:
@@ -94,6 +106,7 @@ def evaluate_model(
     test_token_ids: pa.Table,
     test_spellings: pa.Table,
     baseline_metrics: dict[str, float],
+    test_ngram_losses: pa.Table,
     evaluation: EvaluationParameters,
     compute: ComputeSettings,
 ) -> tuple[dict[str, float], pd.DataFrame, pd.DataFrame]:
@@ -103,16 +116,18 @@ def evaluate_model(
         trained_model: The model and its tokenizer.
         test_token_ids: Columns `review_id`, `token_ids`, `unknown_words`, `rating`; the reviews of the test films.
         test_spellings: What `measure_spellings` returns.
-        baseline_metrics: What `measure_baselines` returns.
+        baseline_metrics: What `measure_baselines` returns first.
+        test_ngram_losses: And second.
         evaluation: Supplies the batch size, the seed of the intervals, and the grammar that wrote the corpus, if any.
         compute: Where the model computes.
 
     Returns:
         Metrics: see `summarize_losses`, `summarize_characters` and `measure_baselines`; `test/tokens_per_word` of the
-        measured words; `test/kneser_ney_ratio` (the model's perplexity divided by that of the 5-gram model);
-        `test/calibration_error`; where the source is known, also `test/source_loss` (its exact loss on the same words)
-        and `test/excess_loss` (the model's less that). Then the slices of all words (see `tabulate_slices`), and the
-        calibration of the tokens of the measured ones (see `calibration_table`).
+        measured words; `test/kneser_ney_ratio` (the model's perplexity divided by that of the 5-gram model), its 95 %
+        interval as `..._low` and `..._high`; `test/calibration_error`; where the source is known, also
+        `test/source_loss` (its exact loss on the same words) and `test/excess_loss` (the model's less that). Then
+        slices (see `tabulate_slices`), and the calibration of the tokens of the measured words (see
+        `calibration_table`).
 
     Raises:
         ValueError: If the corpus was not written by the configured source.
@@ -135,9 +150,7 @@ def evaluate_model(
     spelled = spell_unknown_words(losses, test_token_ids, tokenizer, surprisals)
     metrics |= summarize_characters(spelled, evaluation.seed)
     metrics["test/tokens_per_word"] = len(measured.scored) / metrics["test/words"]
-    metrics["test/kneser_ney_ratio"] = (
-        metrics["test/perplexity"] / baseline_metrics["test/kneser_ney_perplexity"]
-    )
+    metrics |= compare_losses(losses, test_ngram_losses["loss"].to_numpy(), evaluation.seed)
     if evaluation.known_source == "synthetic_reviews":
         source_loss = measure_source_loss(test_token_ids, tokenizer)
         metrics |= {"test/source_loss": source_loss, "test/excess_loss": metrics["test/loss"] - source_loss}
@@ -176,6 +189,28 @@ def summarize_losses(losses: WordLosses, seed: int) -> dict[str, float]:
         "test/review_loss": losses.mean(),
         "test/review_perplexity": losses.perplexity(),
         "test/review_words": float(len(losses)),
+    }
+
+
+def compare_losses(losses: WordLosses, ngram_losses: np.ndarray, seed: int) -> dict[str, float]:
+    """Hold a model against the 5-gram model, on the same words of the same reviews.
+
+    Args:
+        losses: Of every word of the reviews from the second on.
+        ngram_losses: float64, (num_measured,): the 5-gram model's of words 2 to 81 of each review, in nats.
+        seed: Of the interval.
+
+    Returns:
+        `test/kneser_ney_ratio`, of the two perplexities, and its 95 % interval over reviews as `..._low` and
+        `..._high`.
+    """
+    measured = losses.where(losses.positions <= MEASURED_WORDS)
+    difference = replace(measured, losses=measured.losses - ngram_losses)
+    low, high = difference.interval(seed)
+    return {
+        "test/kneser_ney_ratio": difference.perplexity(),
+        "test/kneser_ney_ratio_low": perplexity(low),
+        "test/kneser_ney_ratio_high": perplexity(high),
     }
 
 

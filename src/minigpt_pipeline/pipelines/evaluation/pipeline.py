@@ -23,8 +23,14 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 measure_baselines,
-                inputs=["ngram_model", "train_token_ids", "test_token_ids", "tokenizer"],
-                outputs="baseline_metrics",
+                inputs=[
+                    "ngram_model",
+                    "train_token_ids",
+                    "test_token_ids",
+                    "tokenizer",
+                    "params:evaluation",
+                ],
+                outputs=["baseline_metrics", "test_ngram_losses"],
                 name="measure_baselines",
             ),
             Node(
@@ -40,6 +46,7 @@ def create_pipeline() -> Pipeline:
                     "test_token_ids",
                     "test_spellings",
                     "baseline_metrics",
+                    "test_ngram_losses",
                     "params:evaluation",
                     "compute",
                 ],
