@@ -31,6 +31,10 @@ from minigpt_pipeline.text.standardization import to_words
         ("nothin ' doing", "Nothin' doing"),
         ("the film ' the long dusk ' is over", "The film 'the long dusk' is over"),
         ("as ' dusk ' is , so is ' dawn '", "As 'dusk' is, so is 'dawn'"),
+        ("tom ' s ' dusk ' is over", "Tom's 'dusk' is over"),
+        ("as ' dusk is over", "As 'dusk is over"),
+        ("seen in ' the long", "Seen in 'the long"),
+        ("a good ol ' boy", "A good ol' boy"),
         # Double quotes
         ('the " long dusk " , and " dawn "', 'The "long dusk", and "dawn"'),
         ('he said , " it is over . " she left .', 'He said, "It is over." She left.'),

@@ -183,14 +183,16 @@ def _attach_apostrophes(tokens: Sequence[str]) -> dict[int, _Clings]:
     left = [place for place in places if clings[place] is _Clings.TO_NONE]
     opened_at = None
     for place, following in pairwise([*left, len(tokens) + _TITLE_WORDS]):
-        before, _ = _look_around(tokens, place)
-        is_possessive = before.endswith("s") and before not in _NEVER_POSSESSIVE
+        before, after = _look_around(tokens, place)
+        is_possessive = len(before) > 1 and before.endswith("s") and before not in _NEVER_POSSESSIVE
         if opened_at is not None and place - opened_at <= _TITLE_WORDS:
             clings[place], opened_at = _Clings.LEFT, None
         elif following - place <= _TITLE_WORDS and not is_possessive:
             clings[place], opened_at = _Clings.RIGHT, place
         else:
-            clings[place] = _Clings.LEFT if _is_word(before) else _Clings.RIGHT
+            is_clipped = before in {"lil", "ol"} or (before.endswith("in") and before != "in")  # nothin'
+            opens = not _is_word(before) or (_is_word(after) and not is_possessive and not is_clipped)
+            clings[place] = _Clings.RIGHT if opens else _Clings.LEFT
     return clings
 
 
