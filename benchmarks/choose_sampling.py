@@ -116,20 +116,19 @@ def measure(
     from minigpt_pipeline.model.generation import Writer
     from minigpt_pipeline.model.quality import write_beside
     from minigpt_pipeline.parameters import SamplingParameters
-    from minigpt_pipeline.text.reference_reviews import ReferenceReviews, choose_reviews
-    from minigpt_pipeline.text.training_copies import TrainingCopies
+    from minigpt_pipeline.text.reference_reviews import ReferenceReviews
 
     configured = catalog.load("params:generation").sampling
     settings = {CONFIGURED: configured} | {
         describe(changes): SamplingParameters(**configured.model_dump() | changes) for changes in combinations
     }
     trained_model = catalog.load("trained_model")
-    tokenizer = trained_model.tokenizer
-    reference = ReferenceReviews(
-        choose_reviews(catalog.load(f"{reviews}_token_ids"), tokenizer, num_texts),
-        TrainingCopies(catalog.load("train_token_ids")),
+    reference = ReferenceReviews.choose(
+        catalog.load(f"{reviews}_token_ids"),
+        catalog.load("train_token_ids"),
         catalog.load("ngram_model"),
-        tokenizer,
+        trained_model.tokenizer,
+        num_texts,
     )
     configure_compute(catalog.load("compute"))
     writer = Writer(trained_model.load_model(), trained_model.has_learnt_ends)

@@ -223,7 +223,7 @@ class SamplingParameters(Parameters):
     before it leaves. Padding and `[UNK]` are never written.
     """
 
-    temperature: Annotated[float, Field(ge=0.0)]
+    temperature: Annotated[float, Field(ge=0.0, le=100.0)]
     """Divides the logits; 0 always takes the most probable word."""
     top_k: Annotated[int, Field(ge=1)] | None
     """Only the k most probable words can be drawn; null means all of them."""
@@ -240,7 +240,7 @@ class SamplingParameters(Parameters):
     """No word makes so many neighbouring words stand twice in the whole text, prompt included (Paulus et al., 2017); a
     text for which this leaves no word ends. Null means that all may."""
     max_new_tokens: Annotated[int, Field(ge=1)]
-    stop_token: str | None
+    stop_token: Annotated[str, Field(min_length=1)] | None
     """A text ends early after this word; null means never."""
     stop_at_end_of_review: bool | None = False
     """Whether a text ends where the model ends it, which one trained on `packed` sequences has learnt; null means
@@ -395,12 +395,17 @@ class GenerationParameters(Parameters):
     """The texts that every run writes, so that runs can be compared prompt by prompt."""
 
     prompts: Annotated[list[str], Field(min_length=1)]
-    seeds: Annotated[list[int], Field(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     """One text is written for each prompt and seed."""
     sampling: SamplingParameters
     quality_texts: Annotated[int, Field(ge=2)] | None = None
     """Further texts that are measured beside people's reviews, at most as many as there are reviews; null means none.
     They may repeat n-grams, whatever the sampling forbids: what is measured is the model."""
+    whole_texts: Annotated[int, Field(ge=2)] | None = None
+    """So many texts from the same beginnings are also written until the model ends them, where it has learnt to, for
+    their lengths beside those of people's reviews; null means none."""
+    max_whole_tokens: Annotated[int, Field(ge=2)] = 600
+    """At which a whole text is cut, and people's review too."""
     presets: dict[str, dict[str, Any]] = {}
     """Named changes of the sampling, of which `docs/samples.md` shows texts."""
 

@@ -7,7 +7,7 @@ import pytest
 
 from minigpt_pipeline.model.generation import Writer
 from minigpt_pipeline.model.mini_gpt import MiniGPT
-from minigpt_pipeline.model.quality import write_beside
+from minigpt_pipeline.model.quality import measure_ends, write_beside
 from minigpt_pipeline.parameters import SamplingParameters
 from minigpt_pipeline.text.kneser_ney import train_ngram_model
 from minigpt_pipeline.text.reference_reviews import ReferenceReviews
@@ -69,3 +69,15 @@ def test_write_beside_blocks_no_repetition(
 
     assert {word for row in written.rows for word in row["text"].split()[1:]} == {"a", "b"}
     assert not any(row["ended"] for row in written.rows)
+
+
+@pytest.mark.parametrize(("end_bias", "length", "ended_share"), [(100.0, 1, 1), (-100.0, 13, 0)])
+def test_measure_ends_writes_until_the_model_ends_a_text(
+    model: MiniGPT, reference: ReferenceReviews, end_bias: float, length: int, ended_share: int
+) -> None:
+    model.output_layer.bias.assign([end_bias, *[0.0] * 27])
+
+    figures = measure_ends(reference, Writer(model, has_learnt_ends=True), SAMPLING, 5, 13)
+
+    assert (figures["whole_mean_length"], figures["whole_ended_share"]) == (length, ended_share)
+    assert (figures["human_whole_mean_length"], figures["human_whole_ended_share"]) == (12, 1)

@@ -49,6 +49,8 @@ def spell(logits: np.ndarray, uniforms: Any, choice: Choice) -> str:
         {"temperature": 1e-60},
         {"top_p": 0.5},
         {"top_p": 1e-9, "top_k": 3},
+        {"top_p": 1e-60},
+        {"top_p": 1e-60, "top_k": 3},
     ],
 )
 def test_draw_words_spells_the_most_probable_letters(settings: dict[str, Any]) -> None:

@@ -9,15 +9,9 @@ from minigpt_pipeline.parameters import GenerationParameters, SamplingParameters
 from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 
 
-def make_generation(prompts: list[str], stop_at_end_of_review: bool = False) -> GenerationParameters:
-    sampling = SamplingParameters(
-        temperature=1.0,
-        top_k=3,
-        top_p=None,
-        max_new_tokens=2,
-        stop_token=None,
-        stop_at_end_of_review=stop_at_end_of_review,
-    )
+def make_generation(prompts: list[str], **changed: Any) -> GenerationParameters:
+    settings = {"temperature": 1.0, "top_k": 3, "top_p": None, "max_new_tokens": 2, "stop_token": None}
+    sampling = SamplingParameters(**settings | changed)
     return GenerationParameters(prompts=prompts, seeds=[0, 1], sampling=sampling)
 
 
@@ -65,8 +59,19 @@ def test_text_generator_ends_texts_where_the_model_ends_them(
     assert [(row["text"], row["ended"]) for row in training_log.samples] == [("a b", True)] * 2
 
 
-def test_text_generator_refuses_ends_that_are_not_learnt_before_the_training(
-    letters: WordTokenizer, training_log: Any
+@pytest.mark.parametrize(
+    ("prompts", "changed", "problem"),
+    [
+        (["a"], {"stop_at_end_of_review": True}, "stop_at_end_of_review=true"),
+        (["a"], {"stop_token": "fin"}, "stop_token='fin' is no word"),
+        (["a"], {"stop_token": "[UNK]"}, r"stop_token='\[UNK\]' is no word"),
+        (["a", "<br />"], {}, "The prompt '<br />' has no word in it"),
+    ],
+)
+def test_text_generator_refuses_before_the_training_what_cannot_be_written(
+    letters: WordTokenizer, training_log: Any, prompts: list[str], changed: dict[str, Any], problem: str
 ) -> None:
-    with pytest.raises(ValueError, match="stop_at_end_of_review=true"):
-        TextGenerator(letters, make_generation(["a"], stop_at_end_of_review=True), 1, training_log)
+    generation = make_generation(prompts, **changed)
+
+    with pytest.raises(ValueError, match=problem):
+        TextGenerator(letters, generation, 1, training_log)

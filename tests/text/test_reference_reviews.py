@@ -117,6 +117,32 @@ def test_measure_of_what_is_copied() -> None:
     assert (figures["longest_copy"], figures["human_longest_copy"]) == (10, 8)
 
 
+def test_people_write_words_that_the_tokenizer_does_not_know_and_each_is_its_own() -> None:
+    """Eight words of the second review stand in training but for the one behind its `[UNK]`, all of the third do."""
+
+    def make(token_ids: list[list[int]], unknown_words: list[list[str]]) -> pa.Table:
+        words = pa.array(unknown_words, pa.list_(pa.string()))
+        return make_table(token_ids).append_column("unknown_words", words)
+
+    held_out = make(
+        [[2, 1, 1, 1, 3, 1, 4, 1], [5, 1, *range(10, 16)], [5, 1, *range(10, 16)]],
+        [["x", "y", "x", "z", "y"], ["seen"], ["known"]],
+    )
+    train = make([[5, 1, *range(10, 16)]], [["known"]])
+    ngram_model = train_ngram_model(train, VOCABULARY_SIZE, order=2)
+    reference = ReferenceReviews.choose(held_out, train, ngram_model, TOKENIZER, 3)
+
+    assert reference.beginnings == [[2], [5], [5]]
+    figures = reference.measure([[20 + i] * 8 for i in range(3)], [False] * 3, max_tokens=8)
+
+    # Distinct words: 2 x y 3 z 4, 5 seen, known, and six from 10 on.
+    assert figures["human_distinct_1"] == pytest.approx((6 + 3 + 6) / 24)
+    assert figures["human_copied_8gram_share"] == pytest.approx(1 / 3)
+    assert figures["human_unk_rate"] == pytest.approx(7 / 21)
+    logs = ngram_model.log_probabilities(np.array(held_out["token_ids"].to_pylist()))[:, 1:]
+    assert figures["human_kneser_ney_perplexity"] == pytest.approx(math.exp(-logs.mean()))
+
+
 def test_measure_has_no_ratio_to_nothing() -> None:
     figures = make_reference([[5, 6, 7, 8, 9]]).measure([[3, 4, 3, 4, 3]], ended=[False], max_tokens=5)
 
@@ -170,3 +196,17 @@ def test_there_is_no_interval_where_people_repeat_so_little_that_a_sample_may_ha
 
     assert figures["seq_rep_4_ratio"] == 4
     assert "seq_rep_4_ratio_high" not in figures
+
+
+def test_whole_texts_and_reviews_are_cut_at_the_same_length() -> None:
+    reference = make_reference([[5, 6, 7], [5, 6, 7, 8, 9], [5] * 9, [6] * 9])
+
+    figures = reference.measure_ends([[3, 4], [3] * 5], ended=[True, False], max_tokens=5)
+
+    assert figures == {
+        "whole_mean_length": 3.5,
+        "whole_ended_share": 0.5,
+        "human_whole_mean_length": (3 + 5 + 5 + 5) / 4,
+        "human_whole_ended_share": 1 / 4,
+        "whole_mean_length_ratio": pytest.approx(3.5 / 4.5),
+    }

@@ -9,7 +9,7 @@ from minigpt_pipeline.text.evaluation_windows import make_evaluation_windows
 from minigpt_pipeline.text.reference_reviews import choose_reviews
 from minigpt_pipeline.text.subword_tokenizer import train_subword_tokenizer
 from minigpt_pipeline.text.token_places import place_tokens
-from minigpt_pipeline.text.token_tables import check_tokens, mark_tokens
+from minigpt_pipeline.text.token_tables import check_tokens, mark_tokens, tell_unknown_words_apart
 from minigpt_pipeline.text.tokenizer import Tokenizer
 from minigpt_pipeline.text.vocabulary import count_words
 from minigpt_pipeline.text.word_tokenizer import train_word_tokenizer
@@ -57,3 +57,33 @@ def test_the_mark_lasts_in_a_file(tmp_path: Path) -> None:
 
 def test_forms_change_no_ids() -> None:
     assert train_word_tokenizer(COUNTS, 5, ("Aa",)).digest == TOKENIZER.digest
+
+
+def test_each_unknown_word_has_an_id_of_its_own_in_all_tables() -> None:
+    tables = [
+        pa.table({"token_ids": token_ids, "unknown_words": unknown_words})
+        for token_ids, unknown_words in (
+            ([[2, 1, 1], [], [1, 3]], [["x", "y"], [], ["x"]]),
+            ([[9, 9], [1, 2, 1]], [[], ["z", "y"]]),
+        )
+    ]
+
+    first, second = tell_unknown_words_apart([tables[0], tables[1].slice(1)], TOKENIZER)
+
+    size = len(TOKENIZER)
+    assert first["token_ids"].to_pylist() == [[2, size, size + 1], [], [size, 3]]
+    assert second["token_ids"].to_pylist() == [[size + 2, 2, size + 1]]
+    assert tables[0]["token_ids"].to_pylist() == [[2, 1, 1], [], [1, 3]]
+
+
+def test_parts_of_words_leave_none_unknown() -> None:
+    tables = [pa.table({"token_ids": [[1, 2]]})]
+
+    assert tell_unknown_words_apart(tables, OTHERS["parts of words"]) == tables
+
+
+def test_unknown_words_that_are_missing_are_noticed() -> None:
+    table = pa.table({"token_ids": [[1, 2, 1]], "unknown_words": [["x"]]})
+
+    with pytest.raises(ValueError, match=r"2 \[UNK\] among the token ids and 1 unknown words"):
+        tell_unknown_words_apart([table], TOKENIZER)

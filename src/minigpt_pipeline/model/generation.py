@@ -149,6 +149,31 @@ def _draw_uniforms(seeds: Sequence[int], count: int) -> np.ndarray:
     return np.array(rows, dtype=np.float32).reshape(len(seeds), count)
 
 
+def check_generation(tokenizer: Tokenizer, generation: GenerationParameters, has_learnt_ends: bool) -> None:
+    """Refuse what can't be written before a training, and not after its first epoch.
+
+    Args:
+        tokenizer: Of the model.
+        generation: Prompts, and how tokens are chosen.
+        has_learnt_ends: Whether the model learns where reviews end.
+
+    Raises:
+        ValueError: If a prompt has no word, the stop token is no token that the model writes, or texts shall stop at
+            ends that it has not learnt.
+    """
+    shall_stop_at_ends(generation.sampling, has_learnt_ends)
+    _find_stop_id(tokenizer, generation.sampling.stop_token)
+    _encode_prompts(tokenizer, generation.prompts)
+
+
+def _encode_prompts(tokenizer: Tokenizer, prompts: Sequence[str]) -> list[list[int]]:
+    prompt_ids = [tokenizer.encode(prompt) for prompt in prompts]
+    for prompt, token_ids in zip(prompts, prompt_ids, strict=True):
+        if not token_ids:
+            raise ValueError(f"The prompt {prompt!r} has no word in it: a text needs a word to start from")
+    return prompt_ids
+
+
 def generate_texts(
     writer: Writer,
     tokenizer: Tokenizer,
@@ -172,10 +197,7 @@ def generate_texts(
         ValueError: If a prompt has no word, the stop token is no token of the model, or texts shall stop at ends that
             the model has not learnt.
     """
-    prompt_ids = [tokenizer.encode(prompt) for prompt in prompts]
-    for prompt, token_ids in zip(prompts, prompt_ids, strict=True):
-        if not token_ids:
-            raise ValueError(f"The prompt {prompt!r} has no word in it: a text needs a word to start from")
+    prompt_ids = _encode_prompts(tokenizer, prompts)
     texts = []
     for prompt, (token_ids, ended) in zip(
         prompts, continue_texts(writer, tokenizer, prompt_ids, sampling, seeds), strict=True
@@ -259,7 +281,7 @@ def _find_stop_id(tokenizer: Tokenizer, stop_token: str | None) -> int | None:
     if stop_token is None:
         return None
     stop_id = tokenizer.find(stop_token)
-    if stop_id is None:
+    if stop_id is None or stop_id == tokenizer.unknown_id:
         raise ValueError(
             f"stop_token={stop_token!r} is no word that is one of the {len(tokenizer)} tokens of the model: "
             "change it, or set it to null, in conf/base/parameters_generation.yml"

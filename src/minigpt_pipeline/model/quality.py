@@ -48,3 +48,26 @@ def write_beside(reference: ReferenceReviews, writer: Writer, sampling: Sampling
         )
     ]
     return MeasuredTexts(rows, figures)
+
+
+def measure_ends(
+    reference: ReferenceReviews, writer: Writer, sampling: SamplingParameters, num_texts: int, max_tokens: int
+) -> dict[str, float]:
+    """Write texts until the model ends them, and hold their lengths against those of the reviews.
+
+    Args:
+        reference: The reviews, in tokens of the model's tokenizer.
+        writer: Of a model that has learnt where reviews end.
+        sampling: How words are chosen; n-grams may be repeated, and no word ends a text.
+        num_texts: How many, at most one for each review.
+        max_tokens: At which a text is cut, the first word counted as one.
+
+    Returns:
+        See `ReferenceReviews.measure_ends`.
+    """
+    until_the_end = {"max_new_tokens": max_tokens - 1, "stop_at_end_of_review": True, "stop_token": None}
+    sampling = sampling.model_copy(update={"no_repeat_ngram_size": None, **until_the_end})
+    beginnings = reference.beginnings[:num_texts]
+    written = continue_texts(writer, reference.tokenizer, beginnings, sampling, range(len(beginnings)))
+    texts = [[*beginning, *word_ids] for beginning, (word_ids, _) in zip(beginnings, written, strict=True)]
+    return reference.measure_ends(texts, [ended for _, ended in written], max_tokens)

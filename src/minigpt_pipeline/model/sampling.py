@@ -38,14 +38,15 @@ class Choice(NamedTuple):
     @classmethod
     def from_parameters(cls, sampling: SamplingParameters) -> "Choice":
         """Take the parameters; temperature 0 is a draw from the single most probable word."""
-        keeps_all = sampling.top_p is None or sampling.top_p == 1
+        tiny = float(np.finfo(np.float32).tiny)  # what is smaller would be zero
+        top_p = math.inf if sampling.top_p is None or sampling.top_p == 1 else max(sampling.top_p, tiny)
         rules = sampling.model_dump(include=set(RULES), exclude_none=True)
         if rules.get("repetition_penalty") == 1:
             del rules["repetition_penalty"]
         return cls(
-            temperature=np.float32(max(sampling.temperature, float(np.finfo(np.float32).tiny))),
+            temperature=np.float32(max(sampling.temperature, tiny)),
             top_k=np.int32(1 if sampling.temperature == 0 else sampling.top_k or 0),
-            top_p=np.float32(math.inf if keeps_all else sampling.top_p),
+            top_p=np.float32(top_p),
             rules={name: RULES[name](value) for name, value in rules.items()},
         )
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from minigpt_pipeline.model.generation import Writer, make_sample_rows, shall_stop_at_ends
+from minigpt_pipeline.model.generation import Writer, check_generation, make_sample_rows
 from minigpt_pipeline.model.training_log import SampleLog
 from minigpt_pipeline.parameters import GenerationParameters
 from minigpt_pipeline.text.tokenizer import Tokenizer
@@ -27,7 +27,7 @@ class TextGenerator(keras.callbacks.Callback):
         has_learnt_ends: Whether the model learns where reviews end.
 
     Raises:
-        ValueError: If texts shall stop at ends that the model does not learn.
+        ValueError: If the model will not be able to write these texts; see `check_generation`.
     """
 
     def __init__(
@@ -39,9 +39,7 @@ class TextGenerator(keras.callbacks.Callback):
         has_learnt_ends: bool = False,
     ) -> None:
         super().__init__()
-        shall_stop_at_ends(
-            generation.sampling, has_learnt_ends
-        )  # refused before the training, not after an epoch
+        check_generation(tokenizer, generation, has_learnt_ends)
         self.tokenizer = tokenizer
         self.generation = generation
         self.every_epochs = every_epochs

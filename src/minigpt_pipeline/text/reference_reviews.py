@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ from minigpt_pipeline.text.text_quality import (
     pair_with_reviews,
     repeated_4gram_shares,
 )
-from minigpt_pipeline.text.token_tables import check_tokens
+from minigpt_pipeline.text.token_tables import check_tokens, tell_unknown_words_apart
 from minigpt_pipeline.text.tokenizer import Tokenizer
 from minigpt_pipeline.text.training_copies import TrainingCopies
 from minigpt_pipeline.text.vocabulary import PADDING_ID
@@ -33,11 +34,15 @@ INTERVAL_SEED = 0
 class ReferenceReviews:
     """People's reviews that generated texts begin like, and are measured beside.
 
+    People write words that no text of a model can have. Each such word is a word of its own here, and not one `[UNK]`:
+    else people would seem to have fewer words, and to copy whatever has an `[UNK]` at the same place.
+
     Args:
-        token_ids: Column `token_ids`, list of int32, (num_reviews,): reviews that no model was trained on.
-        training: The reviews that a text may have been copied from.
-        ngram_model: Of the same; says how likely a text is for who counts tokens alone.
-        tokenizer: Whose ids they are.
+        token_ids: Column `token_ids`, list of int32, (num_reviews,): reviews that no model was trained on; what the
+            tokenizer does not know has ids from `len(tokenizer)` on.
+        training: The reviews that a text may have been copied from, with the same ids.
+        ngram_model: Of the same; says how likely a text is for who counts tokens alone. To it unknown words are one.
+        tokenizer: Whose ids the others are.
     """
 
     token_ids: pa.Table
@@ -45,12 +50,38 @@ class ReferenceReviews:
     ngram_model: NgramModel
     tokenizer: Tokenizer
 
+    @classmethod
+    def choose(
+        cls,
+        held_out: pa.Table,
+        train: pa.Table,
+        ngram_model: NgramModel,
+        tokenizer: Tokenizer,
+        num_reviews: int,
+    ) -> Self:
+        """Choose reviews (see `choose_reviews`) to stand beside texts.
+
+        Args:
+            held_out: Columns `token_ids` and `unknown_words`: reviews that no model was trained on.
+            train: The same of those that models are trained on.
+            ngram_model: Of these.
+            tokenizer: Whose ids they are.
+            num_reviews: How many to take; all where there are fewer.
+
+        Raises:
+            ValueError: If no review begins with a word of the vocabulary, or the ids are another tokenizer's.
+        """
+        check_tokens(train, tokenizer)
+        chosen = choose_reviews(held_out, tokenizer, num_reviews)
+        reviews, training = tell_unknown_words_apart([chosen, train], tokenizer)
+        return cls(reviews, TrainingCopies(training), ngram_model, tokenizer)
+
     @property
     def beginnings(self) -> list[list[int]]:
         """The tokens of the first word of each review: the one that the measure does not score."""
-        starts_word = self.tokenizer.starts_word
+        parts_of_words = set(np.flatnonzero(~self.tokenizer.starts_word))
         return [
-            [first, *takewhile(lambda token_id: not starts_word[token_id], others)]
+            [first, *takewhile(parts_of_words.__contains__, others)]
             for first, *others in self.token_ids["token_ids"].to_pylist()
         ]
 
@@ -70,12 +101,9 @@ class ReferenceReviews:
             `RATIOS` the `..._ratio` of the two, where people's is not zero; `seq_rep_4_ratio`, which few texts and
             reviews decide, also with its 95 % interval, `..._low` and `..._high`.
         """
-        reviews = truncate(self.token_ids, max_tokens - 1)  # (num_reviews, max_tokens)
-        review_ended = pc.less(pc.list_value_length(self.token_ids["token_ids"]), max_tokens).to_pylist()
-        unknown_id = self.tokenizer.unknown_id
         paired, paired_reviews = pair_with_reviews(texts, self.token_ids)
-        own = describe_ends(_to_matrix(texts), ended, unknown_id) | self._measure(paired)
-        human = describe_ends(reviews, review_ended, unknown_id) | self._measure(paired_reviews)
+        own = self._describe_ends(_to_matrix(texts), ended) | self._measure(paired)
+        human = self._describe_reviews(max_tokens) | self._measure(paired_reviews)
         ratios = {
             f"{name}_ratio": own[name] / human[name] for name in RATIOS if name in own and human.get(name)
         }
@@ -87,6 +115,27 @@ class ReferenceReviews:
             **_seq_rep_4_interval(paired, paired_reviews),
         }
 
+    def measure_ends(self, texts: Texts, ended: Sequence[bool], max_tokens: int) -> dict[str, float]:
+        """Hold the lengths of texts that were written until they ended against those of the reviews.
+
+        Args:
+            texts: Token ids of each text, its first word among them.
+            ended: Whether each ended by itself, and not because it had `max_tokens`.
+            max_tokens: Tokens that each text had room for, its first word counted as one.
+
+        Returns:
+            `whole_mean_length` and `whole_ended_share`, once more as `human_...`: of all reviews, each cut where a text
+            is; and `whole_mean_length_ratio`.
+        """
+        own = self._describe_ends(_to_matrix(texts), ended)
+        human = self._describe_reviews(max_tokens)
+        figures = {
+            f"{prefix}whole_{name}": them[name]
+            for prefix, them in (("", own), ("human_", human))
+            for name in ("mean_length", "ended_share")
+        }
+        return figures | {"whole_mean_length_ratio": own["mean_length"] / human["mean_length"]}
+
     def _measure(self, texts: Texts) -> dict[str, float]:
         if not texts:
             return {}
@@ -94,26 +143,38 @@ class ReferenceReviews:
         del figures["mean_length"]  # of these texts it is people's by construction
         sequences = _to_matrix(texts)
         if sequences.shape[1] > 1:
-            figures["kneser_ney_perplexity"] = perplexity(self.ngram_model.mean_loss(sequences))
+            mean_loss = self.ngram_model.mean_loss(self._join_unknown_words(sequences))
+            figures["kneser_ney_perplexity"] = perplexity(mean_loss)
         return figures
 
+    def _join_unknown_words(self, token_ids: np.ndarray) -> np.ndarray:
+        unknown_id = self.tokenizer.unknown_id
+        return (
+            token_ids
+            if unknown_id is None
+            else np.where(token_ids < len(self.tokenizer), token_ids, unknown_id)
+        )
 
-def describe_ends(sequences: np.ndarray, ended: Sequence[bool], unknown_id: int | None) -> dict[str, float]:
-    """Return the figures that need no other texts of equal length.
+    def _describe_reviews(self, max_tokens: int) -> dict[str, float]:
+        reviews = truncate(self.token_ids, max_tokens - 1)  # (num_reviews, max_tokens)
+        has_ended = pc.less(pc.list_value_length(self.token_ids["token_ids"]), max_tokens)
+        return self._describe_ends(reviews, has_ended.to_pylist())
 
-    Args:
-        sequences: int32, (num_texts, num_tokens), padded on the right with 0.
-        ended: Whether each ended by itself.
-        unknown_id: Of `[UNK]`, if there is one.
-    """
-    later_tokens = sequences[:, 1:]
-    num_unknown = 0 if unknown_id is None else (later_tokens == unknown_id).sum()
-    num_tokens = (later_tokens != PADDING_ID).sum()
-    return {
-        "mean_length": float((sequences != PADDING_ID).sum(axis=1).mean()),
-        "ended_share": float(np.mean(ended)),
-        "unk_rate": float(num_unknown / num_tokens) if num_tokens else 0.0,
-    }
+    def _describe_ends(self, sequences: np.ndarray, ended: Sequence[bool]) -> dict[str, float]:
+        """Return the figures that need no other texts of equal length.
+
+        Args:
+            sequences: int32, (num_texts, num_tokens), padded on the right with 0.
+            ended: Whether each ended by itself.
+        """
+        later_tokens = self._join_unknown_words(sequences[:, 1:])
+        num_unknown = (later_tokens == self.tokenizer.unknown_id).sum()
+        num_tokens = (later_tokens != PADDING_ID).sum()
+        return {
+            "mean_length": float((sequences != PADDING_ID).sum(axis=1).mean()),
+            "ended_share": float(np.mean(ended)),
+            "unk_rate": float(num_unknown / num_tokens) if num_tokens else 0.0,
+        }
 
 
 def _seq_rep_4_interval(texts: Texts, reviews: Texts) -> dict[str, float]:

@@ -2,7 +2,7 @@ import io
 
 import pandas as pd
 
-from minigpt_pipeline.pipelines.generation.nodes import plot_loss, plot_samples
+from minigpt_pipeline.pipelines.generation.nodes import MODEL_COLOUR, plot_loss, plot_samples
 
 HISTORY = pd.DataFrame(
     {
@@ -15,10 +15,10 @@ HISTORY = pd.DataFrame(
 )
 
 
-def samples(text: str) -> pd.DataFrame:
+def samples(text: str, prompt: str = "the best") -> pd.DataFrame:
     row = {
         "epoch": 1,
-        "prompt": "the best",
+        "prompt": prompt,
         "sample": 0,
         "text": "as the model writes it",
         "readable_text": text,
@@ -35,8 +35,20 @@ def test_plot_samples_shows_every_word() -> None:
 
     (axes,) = plot_samples(samples(text)).axes
 
-    shown = " ".join(drawn.get_text() for drawn in axes.texts if drawn.get_text() != "the best")
+    shown = " ".join(drawn.get_text() for drawn in axes.texts if drawn.get_color() != MODEL_COLOUR)
     assert shown.replace(r"\$", "$").split() == 2 * text.split()
+
+
+def test_plot_samples_colours_the_prompt_as_the_text_has_it() -> None:
+    prompt = "it costs $ 5 , " + "really " * 20 + "<br /> now"
+    text = "It costs $5, " + "really " * 20 + "now or never"
+
+    (axes,) = plot_samples(samples(text, prompt)).axes
+
+    coloured = " ".join(drawn.get_text() for drawn in axes.texts if drawn.get_color() == MODEL_COLOUR)
+    assert " ".join(coloured.split()) == " ".join(2 * [r"It costs \$5, " + "really " * 20 + "now"]).replace(
+        "  ", " "
+    )
 
 
 def test_plot_samples_draws_what_would_be_a_formula() -> None:

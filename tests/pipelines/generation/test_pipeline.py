@@ -25,7 +25,10 @@ WORDS = Vocabulary(("", "[UNK]", "the", "film", "is", "fine", "."))
 
 
 REVIEWS = pa.table(
-    {"token_ids": pa.array([[2, 3, 4, 5, 6, 2, 3, 4], [3, 4, 2, 5, 6, 3, 3]], pa.list_(pa.int32()))}
+    {
+        "token_ids": pa.array([[2, 3, 4, 5, 6, 2, 3, 4], [3, 4, 2, 5, 6, 3, 3]], pa.list_(pa.int32())),
+        "unknown_words": pa.array([[], []], pa.list_(pa.string())),
+    }
 )
 
 Run = tuple[pd.DataFrame, pd.DataFrame, dict[str, float]]

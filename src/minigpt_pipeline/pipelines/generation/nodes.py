@@ -1,6 +1,8 @@
 """Texts from a trained model, and pictures of how it came to them."""
 
 import textwrap
+from bisect import bisect_right
+from itertools import accumulate
 from typing import Any
 
 import pandas as pd
@@ -9,9 +11,8 @@ import pyarrow as pa
 from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import ComputeSettings, GenerationParameters
 from minigpt_pipeline.text.kneser_ney import NgramModel
-from minigpt_pipeline.text.reference_reviews import ReferenceReviews, choose_reviews
-from minigpt_pipeline.text.token_tables import check_tokens
-from minigpt_pipeline.text.training_copies import TrainingCopies
+from minigpt_pipeline.text.reference_reviews import ReferenceReviews
+from minigpt_pipeline.text.standardization import to_words
 
 TEXT_WIDTH = 110  # characters of a line in the picture of the samples
 QUALITY_COLUMNS = ("prompt", "text", "readable_text", "ended", "seed")
@@ -58,7 +59,7 @@ def measure_quality(
 
     Args:
         trained_model: The model and its tokenizer.
-        train_token_ids: Column `token_ids`: what texts may have been copied from.
+        train_token_ids: Columns `token_ids` and `unknown_words`: what texts may have been copied from.
         test_token_ids: The same of films that no model was trained on.
         ngram_model: The 5-gram model of the training films.
         generation: Supplies how many texts, and how the next word is chosen.
@@ -66,24 +67,28 @@ def measure_quality(
 
     Returns:
         One row a text: `prompt`, `text`, `readable_text`, `ended` (see `generate_samples`), `seed`; and the figures of
-        all, `gen/...` (see `ReferenceReviews.measure`), which count tokens. No row and no figure where no texts shall
-        be measured.
+        all, `gen/...` (see `ReferenceReviews.measure` and `measure_ends`), which count tokens. No row and no figure
+        where no texts shall be measured.
     """
     from minigpt_pipeline.model.compute import configure_compute
     from minigpt_pipeline.model.generation import Writer
-    from minigpt_pipeline.model.quality import write_beside
+    from minigpt_pipeline.model.quality import measure_ends, write_beside
 
     if generation.quality_texts is None:
         return pd.DataFrame(columns=list(QUALITY_COLUMNS)), {}
     configure_compute(compute)
-    tokenizer = trained_model.tokenizer
-    check_tokens(train_token_ids, tokenizer)
-    reviews = choose_reviews(test_token_ids, tokenizer, generation.quality_texts)
-    reference = ReferenceReviews(reviews, TrainingCopies(train_token_ids), ngram_model, tokenizer)
+    reference = ReferenceReviews.choose(
+        test_token_ids, train_token_ids, ngram_model, trained_model.tokenizer, generation.quality_texts
+    )
     writer = Writer(trained_model.load_model(), trained_model.has_learnt_ends)
     written = write_beside(reference, writer, generation.sampling)
-    figures = {f"gen/{name}": value for name, value in written.figures.items()}
-    return pd.DataFrame(written.rows, columns=list(QUALITY_COLUMNS)), figures
+    figures = written.figures
+    if generation.whole_texts and trained_model.has_learnt_ends:
+        figures |= measure_ends(
+            reference, writer, generation.sampling, generation.whole_texts, generation.max_whole_tokens
+        )
+    named = {f"gen/{name}": value for name, value in figures.items()}
+    return pd.DataFrame(written.rows, columns=list(QUALITY_COLUMNS)), named
 
 
 def plot_samples(generated_samples: pd.DataFrame) -> Any:
@@ -108,15 +113,21 @@ def plot_samples(generated_samples: pd.DataFrame) -> Any:
     axes.set_title("Generated reviews", loc="left", fontweight="bold")
     line = 0
     for prompt, lines in blocks:
-        for number, content in enumerate(lines):
-            words = content.replace("$", r"\$")  # a bare `$` would start a formula
-            axes.text(0, line + 0.5, words, family="monospace", size=9, va="center")
-            if number == 0:
-                begins = words[: len(prompt)].replace("$", r"\$")
-                axes.text(0, line + 0.5, begins, family="monospace", size=9, va="center", color=MODEL_COLOUR)
+        num_signs = len("".join(to_words(prompt)))  # a text has the prompt's, but not its spaces
+        for content in lines:
+            begins = _take_signs(content, num_signs)
+            num_signs -= len("".join(begins.split()))
+            for part, colour in ((content, "black"), (begins, MODEL_COLOUR)):
+                words = part.replace("$", r"\$")  # a bare `$` would start a formula
+                axes.text(0, line + 0.5, words, family="monospace", size=9, va="center", color=colour)
             line += 1
         line += 1
     return figure
+
+
+def _take_signs(line: str, count: int) -> str:
+    """Return the beginning of a line that has so many characters, spaces not counted."""
+    return line[: bisect_right(list(accumulate(not sign.isspace() for sign in line)), count)].rstrip()
 
 
 def plot_loss(training_history: pd.DataFrame) -> Any:
