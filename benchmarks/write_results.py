@@ -13,13 +13,13 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.harness import PROJECT
-from benchmarks.results import NOTHING, PEAK_MEMORY, Column
+from benchmarks.results import NOTHING, PEAK_MEMORY, Column, show_commit
 from benchmarks.write_samples import MARKUP
+from minigpt_pipeline.commit import shorten_commit
 from minigpt_pipeline.comparison.model_run import ModelRun, ModelRunStore
 
 BEGIN = "<!-- Written by `make results`; what is changed by hand up to the end mark is lost. -->"
 END = "<!-- End of what `make results` writes. -->"
-SHORT_COMMIT = 7
 
 
 class ResultsError(RuntimeError):
@@ -252,7 +252,7 @@ def make_model_table(runs: Mapping[Shown, ModelRun]) -> str:
                 f"{median(speeds):,.0f}",
                 run.tags["precision"],
                 run.tags["seed"],
-                run.tags.get("git_commit", "unknown")[:SHORT_COMMIT],
+                shorten_commit(run.tags.get("git_commit", "unknown")),
             )
         )
     return make_table(header, rows)
@@ -363,8 +363,7 @@ BENCHMARK_TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
 def make_benchmark_table(result: Mapping[str, Any]) -> str:
     """Return the figures of a comparison; a link leads to all that was measured."""
     title, columns = BENCHMARK_TABLES[result["name"]]
-    commit = (result["commit"]["hash"] or "unknown")[:SHORT_COMMIT]
-    header = f"[{title}](benchmarks/results/{result['name']}.md), commit {commit}"
+    header = f"[{title}](benchmarks/results/{result['name']}.md), commit {show_commit(result)}"
     measured = [row for row in result["variants"] if row["is_listed"] and not row["missing"]]
     return make_table(
         (header, *(column.header for column in columns)),

@@ -17,6 +17,7 @@ from benchmarks.write_results import (
     Shown,
     describe_seconds,
     find_runs,
+    make_benchmark_table,
     make_results,
     parse,
     read_benchmarks,
@@ -27,6 +28,7 @@ from minigpt_pipeline.comparison.model_run import ModelRun, RunSummary
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
 WORD = {"vectorization.tokenizer": "word", "training.batch_size": "32"}
 SUBWORD = WORD | {"vectorization.tokenizer": "subword"}
+HASH = "0123456789" * 4
 CONFIGURED = {Shown("base"): WORD, Shown("base", "subword"): SUBWORD}
 METRICS = {
     "test/loss": 2.0, "test/perplexity": 60.0, "test/perplexity_low": 58.0, "test/perplexity_high": 62.5,
@@ -52,7 +54,7 @@ def make_run(run_id: str, minutes: int = 0, status: str = "FINISHED", **changed:
         curves={"train/tokens_per_second": [(20, 9000.0), (40, 12_000.0), (60, 12_500.0)]},
         tags={
             "environment": "base", "best_step": "9000", "steps": "9018", "precision": "mixed_bfloat16",
-            "seed": "42", "git_commit": "0123456789abcdef",
+            "seed": "42", "git_commit": f"{HASH}-dirty",
         },
         samples=[
             make_text(1, "the best", 0, "An early text"),
@@ -126,7 +128,7 @@ def test_models_baselines_and_texts_stand_in_tables() -> None:
 
     for line in (
         "| `base` | 60.00 | 58.00 to 62.50 | 1.250 | 2.15% "
-        "| 9,000 of 9,018 | 55 min | 12,000 | mixed_bfloat16 | 42 | 0123456 |",
+        "| 9,000 of 9,018 | 55 min | 12,000 | mixed_bfloat16 | 42 | 0123456-dirty |",
         "| all words alike | 20,000.0 | 200.00 × |",
         "| plain Keras, the published example, 56 min | 99.9 | 1.00 × |",
         "| `base` | 60.0 | 0.60 × |",
@@ -161,6 +163,12 @@ def test_every_stored_comparison_of_the_page_is_a_table_with_its_commit() -> Non
         f"| plain Keras, float32 | {keras['medians']['tokens_per_second']:,.0f} | 1.00 × | 1.00 × |" in page
     )
     assert "not installed" not in page
+
+
+def test_a_commit_that_files_differed_from_is_dirty_on_the_page() -> None:
+    result = {"name": "data", "commit": {"hash": HASH, "dirty": True}, "variants": []}
+
+    assert "(benchmarks/results/data.md), commit 0123456-dirty |" in make_benchmark_table(result)
 
 
 def test_only_what_stands_between_the_marks_is_replaced() -> None:
