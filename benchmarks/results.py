@@ -32,8 +32,8 @@ class Column:
     Args:
         header: Its title, with the unit.
         place: Where the value stands in a row, such as `("medians", "seconds")`.
-        pattern: How it is written, for `str.format`.
-        scale: What it is multiplied by before.
+        pattern: How a number is written, for `str.format`; a text stands as it is.
+        scale: What a number is multiplied by before.
     """
 
     header: str
@@ -46,7 +46,9 @@ class Column:
         value: Any = row
         for name in self.place:
             value = value.get(name) if value else None
-        return NOTHING if value is None else self.pattern.format(value * self.scale)
+        if value is None:
+            return NOTHING
+        return value if isinstance(value, str) else self.pattern.format(value * self.scale)
 
 
 MEMORY_COLUMNS = (
