@@ -17,6 +17,7 @@ from benchmarks.results import NOTHING, PEAK_MEMORY, Column, show_commit
 from benchmarks.write_samples import MARKUP
 from minigpt_pipeline.commit import shorten_commit
 from minigpt_pipeline.comparison.model_run import ModelRun, ModelRunStore
+from minigpt_pipeline.parameters import SHOWN_SETTINGS
 
 BEGIN = "<!-- Written by `make results`; what is changed by hand up to the end mark is lost. -->"
 END = "<!-- End of what `make results` writes. -->"
@@ -54,8 +55,16 @@ SHOWN = (Shown("sample"), Shown("base"), Shown("base", "subword"))
 MAIN = Shown("base")
 """The model whose texts and baselines are shown."""
 
-MADE_OF = ("vectorization", "model", "training")
-"""Groups of parameters that a run of a model must share with the configuration."""
+MADE_WITH = (
+    "ingestion.",
+    "vectorization.",
+    "model.",
+    "training.",
+    "compute.precision",
+    "generation.sampling.",
+    "generation.quality_texts",
+)
+"""Parameters, or their groups, that a run of a model must share with the configuration."""
 
 QUALITY_ROWS = (
     ("4-grams that a text repeats (seq-rep-4)", "seq_rep_4", ".2%"),
@@ -133,13 +142,15 @@ def open_store(project: Path, environment: str) -> ModelRunStore:
 
 
 def read_parameters(project: Path, model: Shown) -> dict[str, str]:
-    """Return what a model is made of as the configuration has it now, flattened as MLflow has it."""
+    """Return what a model and its texts are made with as the configuration has it now, flattened as MLflow has it."""
     from benchmarks.project import open_catalog
     from minigpt_pipeline.tracking.parameter_logging import flatten_parameters
 
     catalog = open_catalog(model.environment, {"vectorization": {"tokenizer": model.tokenizer}}, project)
-    groups = [flatten_parameters(name, catalog.load(f"params:{name}")) for name in MADE_OF]
-    return {name: text for group in groups for name, text in group.items()}
+    parameters = flatten_parameters("compute", catalog.load("compute"))
+    for name in ("ingestion", "vectorization", "model", "training", "generation"):
+        parameters |= flatten_parameters(name, catalog.load(f"params:{name}"))
+    return {name: text for name, text in parameters.items() if name.startswith(MADE_WITH)}
 
 
 def find_runs(store: ModelRunStore, configured: Mapping[Shown, Mapping[str, str]]) -> dict[Shown, ModelRun]:
@@ -147,7 +158,7 @@ def find_runs(store: ModelRunStore, configured: Mapping[Shown, Mapping[str, str]
 
     Args:
         store: Of the runs.
-        configured: The parameters of each model; a run that was trained with others is none of it.
+        configured: The parameters of each model; a run with others is none of it.
 
     Raises:
         ResultsError: If one has none.
@@ -174,9 +185,8 @@ def find_runs(store: ModelRunStore, configured: Mapping[Shown, Mapping[str, str]
 
 
 def has_parameters(run: ModelRun, parameters: Mapping[str, str]) -> bool:
-    """Return whether a run was trained with these parameters, and no others of their groups."""
-    trained = {name: text for name, text in run.parameters.items() if name.partition(".")[0] in MADE_OF}
-    return trained == parameters
+    """Return whether a run has these parameters, and no others of their groups."""
+    return {name: text for name, text in run.parameters.items() if name.startswith(MADE_WITH)} == parameters
 
 
 def read_benchmarks(folder: Path) -> dict[str, dict[str, Any]]:
@@ -301,13 +311,23 @@ def make_quality_table(run: ModelRun) -> str:
 
 
 def make_text(model: Shown, run: ModelRun) -> str:
-    """Return the first text of a model's first prompt."""
-    last = max(run.samples, key=lambda sample: int(sample["epoch"]))
-    text = next(
+    """Return the first text of a trained model.
+
+    Raises:
+        ResultsError: If none of its run was drawn as those behind its figures were.
+    """
+    settings = {name: run.parameters.get(f"generation.sampling.{name}", "null") for name in SHOWN_SETTINGS}
+    drawn_alike = [
         sample
         for sample in run.samples
-        if (sample["epoch"], sample["prompt"]) == (last["epoch"], last["prompt"])
-    )
+        if all(sample.get(name) == json.loads(text) for name, text in settings.items())
+    ]
+    if not drawn_alike:
+        raise ResultsError(
+            f"The run {run.summary.run_id} has no text with the sampling that its figures were measured with: "
+            f"start `kedro run --env {model.environment} --pipeline generation` again"
+        )
+    text = max(drawn_alike, key=lambda sample: int(sample["epoch"]))  # of equal ones the first
     readable = MARKUP.sub(r"\\\1", " ".join(str(text["readable_text"]).split()))
     return f"{model.label}, `{text['prompt']}`, seed {text['seed']}:\n\n> {readable}"
 

@@ -3,11 +3,13 @@ import json
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from benchmarks.__main__ import COMPARISONS
 from benchmarks.harness import PROJECT
+from benchmarks.project import copy_project
 from benchmarks.write_results import (
     BEGIN,
     BENCHMARK_TABLES,
@@ -21,12 +23,16 @@ from benchmarks.write_results import (
     make_results,
     parse,
     read_benchmarks,
+    read_parameters,
     replace_results,
 )
 from minigpt_pipeline.comparison.model_run import ModelRun, RunSummary
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
-WORD = {"vectorization.tokenizer": "word", "training.batch_size": "32"}
+WORD = {
+    "vectorization.tokenizer": "word", "training.batch_size": "32", "ingestion.include_unlabelled": "false",
+    "compute.precision": "mixed_bfloat16", "generation.sampling.top_k": "null", "generation.quality_texts": "1000",
+}  # fmt: skip
 SUBWORD = WORD | {"vectorization.tokenizer": "subword"}
 HASH = "0123456789" * 4
 CONFIGURED = {Shown("base"): WORD, Shown("base", "subword"): SUBWORD}
@@ -49,7 +55,7 @@ def make_text(epoch: int, prompt: str, seed: int, text: str) -> dict[str, object
 def make_run(run_id: str, minutes: int = 0, status: str = "FINISHED", **changed: object) -> ModelRun:
     run = ModelRun(
         RunSummary(run_id, "a run", status, NOON + timedelta(minutes=minutes)),
-        parameters=WORD | {"generation.seeds": "[0, 1]"},
+        parameters=WORD | {"generation.seeds": "[0, 1]", "compute.device": "cpu"},
         metrics=METRICS,
         curves={"train/tokens_per_second": [(20, 9000.0), (40, 12_000.0), (60, 12_500.0)]},
         tags={
@@ -103,6 +109,10 @@ def test_the_newest_run_with_all_figures_is_shown() -> None:
         WORD | {"training.batch_size": "64"},
         WORD | {"model.tied_embeddings": "true"},
         {"vectorization.tokenizer": "word"},
+        WORD | {"ingestion.include_unlabelled": "true"},
+        WORD | {"compute.precision": "float32"},
+        WORD | {"generation.sampling.top_k": "10"},
+        WORD | {"generation.quality_texts": "9"},
     ],
 )
 def test_a_run_with_other_parameters_than_configured_is_not_shown(other: dict[str, str]) -> None:
@@ -146,6 +156,32 @@ def test_the_entropy_stands_with_the_baselines_where_it_is_known() -> None:
     run = make_run("run", metrics=METRICS | {"test/source_loss": 2.0})
 
     assert "| the corpus's known entropy | 7.4 | 0.07 × |" in make_results({Shown("sample"): run}, run, {})
+
+
+def test_parameters_that_are_configured_are_read(tmp_path: Path) -> None:
+    copy = copy_project(tmp_path / "project")
+
+    words, parts = (read_parameters(copy, Shown("sample", tokenizer)) for tokenizer in ("word", "subword"))
+
+    assert words.keys() >= WORD.keys()
+    assert words["compute.precision"] == "float32"
+    assert not [name for name in words if name.startswith(("generation.prompts", "compute.device"))]
+    assert parts == words | {"vectorization.tokenizer": "subword"}
+
+
+def test_the_text_is_drawn_as_the_figures_were_measured() -> None:
+    texts = [
+        make_text(3, "the best", 0, "Of another run") | {"top_k": 10, "temperature": 1.0},
+        make_text(1, "the best", 0, "An early text") | {"top_k": None, "temperature": 0.5},
+        make_text(3, "the best", 0, "The last") | {"top_k": None, "temperature": 0.5},
+    ]
+    drawn = WORD | {"generation.sampling.temperature": "0.5"}
+
+    run = make_run("run", parameters=drawn, samples=texts)
+    assert "> The last" in make_results({Shown("base"): run}, run, {}).splitlines()
+    other = make_run("other", parameters=drawn, samples=texts[:1])
+    with pytest.raises(ResultsError, match="run other has no text with the sampling"):
+        make_results({Shown("base"): other}, other, {})
 
 
 def test_every_stored_comparison_of_the_page_is_a_table_with_its_commit() -> None:
