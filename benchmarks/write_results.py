@@ -17,6 +17,7 @@ from benchmarks.results import NOTHING, PEAK_MEMORY, Column, show_commit
 from benchmarks.write_samples import MARKUP
 from minigpt_pipeline.commit import shorten_commit
 from minigpt_pipeline.comparison.model_run import ModelRun, ModelRunStore
+from minigpt_pipeline.comparison.tables import BITS_PER_CHARACTER, compares_characters
 from minigpt_pipeline.parameters import SHOWN_SETTINGS
 
 BEGIN = "<!-- Written by `make results`; what is changed by hand up to the end mark is lost. -->"
@@ -225,11 +226,16 @@ def make_results(
     reference = benchmarks.get("time_to_perplexity", {}).get("settings", {}).get("reference", {})
     parts = [
         make_model_table(runs),
+        *compare_tokenizers(runs),
         make_baseline_table(main_run, reference),
         make_quality_table(main_run),
         *(make_text(model, run) for model, run in runs.items()),
-        *(make_benchmark_table(benchmarks[name]) for name in BENCHMARK_TABLES if name in benchmarks),
     ]
+    for name in dict.fromkeys([*BENCHMARK_TABLES, *PICTURES]):
+        if name in benchmarks and name in BENCHMARK_TABLES:
+            parts.append(make_benchmark_table(benchmarks[name]))
+        if name in benchmarks and name in PICTURES:
+            parts.append(make_picture(benchmarks[name]))
     return "\n\n".join(parts)
 
 
@@ -255,7 +261,7 @@ def make_model_table(runs: Mapping[Shown, ModelRun]) -> str:
                 model.label,
                 f"{metrics['test/perplexity']:.2f}",
                 f"{metrics['test/perplexity_low']:.2f} to {metrics['test/perplexity_high']:.2f}",
-                f"{metrics['test/bits_per_character']:.3f}",
+                f"{metrics[BITS_PER_CHARACTER]:.3f}",
                 f"{metrics['test/unk_rate']:.2%}",
                 f"{int(run.tags['best_step']):,} of {int(run.tags['steps']):,}",
                 describe_seconds(metrics["train/seconds"]),
@@ -266,6 +272,27 @@ def make_model_table(runs: Mapping[Shown, ModelRun]) -> str:
             )
         )
     return make_table(header, rows)
+
+
+def compare_tokenizers(runs: Mapping[Shown, ModelRun]) -> list[str]:
+    """Return a sentence for each environment with a model of words and one of parts of words."""
+    sentences = []
+    for model, run in runs.items():
+        of_words = runs.get(Shown(model.environment))
+        if model.tokenizer == "subword" and of_words and compares_characters([of_words, run]):
+            ratio = run.metrics[BITS_PER_CHARACTER] / of_words.metrics[BITS_PER_CHARACTER]
+            sentences.append(
+                "Models with different tokenizers compare by bits per character, each `[UNK]` spelled out: those of "
+                f"`{model.environment}` have {describe_bits(of_words)} with words and {describe_bits(run)} with parts "
+                f"of words, {ratio:.3f} times as many."
+            )
+    return sentences
+
+
+def describe_bits(run: ModelRun) -> str:
+    """Return the bits per character of a run with their interval."""
+    value, low, high = (run.metrics[f"{BITS_PER_CHARACTER}{end}"] for end in ("", "_low", "_high"))
+    return f"{value:.3f} (95 % interval {low:.3f} to {high:.3f})"
 
 
 def make_baseline_table(run: ModelRun, reference: Mapping[str, Any]) -> str:
@@ -362,6 +389,15 @@ BENCHMARK_TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
             Column("to plain Keras", ("ratios", "tokens_per_second"), "{:,.0f} ×"),
         ),
     ),
+    "perplexity_scaling": (
+        "training for some minutes, perplexity of validation films",
+        (
+            Column("parameters (million)", ("medians", "parameters"), "{:.1f}", 1e-6),
+            Column("words (million)", ("medians", "words"), "{:.1f}", 1e-6),
+            Column("perplexity", ("medians", "perplexity"), "{:.1f}"),
+            Column("commit", ("info", "commit")),
+        ),
+    ),
     "data": (
         "archive to token ids",
         (
@@ -379,16 +415,38 @@ BENCHMARK_TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
 }
 """By comparison: the title of the first column, and the others."""
 
+PICTURES = {
+    "perplexity_scaling": (
+        "The way there; each line is a training, its best perplexity is marked:",
+        "Perplexity of validation films by minutes, words and parameters",
+    ),
+    "scaling": (
+        "How words a second and memory change with the sizes (full softmax, bfloat16, one changed at a time; "
+        "[scaling](benchmarks/results/scaling.md), commit {commit}):",
+        "Words a second and peak memory by vocabulary, width, context and batch",
+    ),
+}
+"""By comparison: what stands above its picture in docs/images, and what the picture shows."""
+
 
 def make_benchmark_table(result: Mapping[str, Any]) -> str:
     """Return the figures of a comparison; a link leads to all that was measured."""
     title, columns = BENCHMARK_TABLES[result["name"]]
-    header = f"[{title}](benchmarks/results/{result['name']}.md), commit {show_commit(result)}"
+    header = f"[{title}](benchmarks/results/{result['name']}.md)"
+    if "commit" not in {column.header for column in columns}:
+        header += f", commit {show_commit(result)}"
     measured = [row for row in result["variants"] if row["is_listed"] and not row["missing"]]
     return make_table(
         (header, *(column.header for column in columns)),
         [(row["name"], *(column.show(row) for column in columns)) for row in measured],
     )
+
+
+def make_picture(result: Mapping[str, Any]) -> str:
+    """Return the picture of a comparison below a line that says what it is."""
+    name = result["name"]
+    line, shown = PICTURES[name]
+    return f"{line.format(commit=show_commit(result))}\n\n![{shown}](docs/images/{name}.png)"
 
 
 if __name__ == "__main__":

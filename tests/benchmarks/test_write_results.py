@@ -14,6 +14,7 @@ from benchmarks.write_results import (
     BEGIN,
     BENCHMARK_TABLES,
     END,
+    PICTURES,
     SHOWN,
     ResultsError,
     Shown,
@@ -38,7 +39,8 @@ HASH = "0123456789" * 4
 CONFIGURED = {Shown("base"): WORD, Shown("base", "subword"): SUBWORD}
 METRICS = {
     "test/loss": 2.0, "test/perplexity": 60.0, "test/perplexity_low": 58.0, "test/perplexity_high": 62.5,
-    "test/bits_per_character": 1.25, "test/unk_rate": 0.0215, "test/uniform_perplexity": 20_000.0,
+    "test/bits_per_character": 1.25, "test/bits_per_character_low": 1.2, "test/bits_per_character_high": 1.3,
+    "test/characters": 999.0, "test/unk_rate": 0.0215, "test/uniform_perplexity": 20_000.0,
     "test/unigram_perplexity": 600.0, "test/kneser_ney_perplexity": 100.0, "train/seconds": 3300.0,
     "gen/texts": 1000.0, "gen/mean_length": 41.0,
     "gen/seq_rep_4": 0.002, "gen/human_seq_rep_4": 0.004, "gen/seq_rep_4_ratio": 0.5,
@@ -169,6 +171,27 @@ def test_parameters_that_are_configured_are_read(tmp_path: Path) -> None:
     assert parts == words | {"vectorization.tokenizer": "subword"}
 
 
+def test_bits_per_character_compare_words_with_parts_of_words_on_the_same_text() -> None:
+    word = make_run("word")
+    parts, elsewhere = (
+        make_run("parts", metrics=METRICS | {"test/bits_per_character": 1.3, "test/characters": characters})
+        for characters in (999.0, 998.0)
+    )
+
+    page = make_results({Shown("base"): word, Shown("base", "subword"): parts}, word, {})
+
+    assert (
+        "`base` have 1.250 (95 % interval 1.200 to 1.300) with words and "
+        "1.300 (95 % interval 1.200 to 1.300) with parts of words, 1.040 times as many."
+    ) in page
+    for others in (
+        {Shown("base"): word, Shown("base", "subword"): elsewhere},
+        {Shown("sample"): word, Shown("base", "subword"): parts},
+        {Shown("base"): word},
+    ):
+        assert "times as many" not in make_results(others, word, {})
+
+
 def test_the_text_is_drawn_as_the_figures_were_measured() -> None:
     texts = [
         make_text(3, "the best", 0, "Of another run") | {"top_k": 10, "temperature": 1.0},
@@ -184,16 +207,25 @@ def test_the_text_is_drawn_as_the_figures_were_measured() -> None:
         make_results({Shown("base"): other}, other, {})
 
 
-def test_every_stored_comparison_of_the_page_is_a_table_with_its_commit() -> None:
+def test_every_comparison_has_a_table_or_a_picture() -> None:
+    assert BENCHMARK_TABLES.keys() | PICTURES.keys() == COMPARISONS.keys()
+
+
+def test_every_stored_comparison_is_on_the_page_with_its_commit() -> None:
     benchmarks = read_benchmarks(PROJECT / "benchmarks/results")
     run = make_run("run")
 
     page = make_results({Shown("base"): run}, run, benchmarks)
 
-    assert benchmarks.keys() >= BENCHMARK_TABLES.keys()
-    for name in BENCHMARK_TABLES:
+    points = {"perplexity_scaling"}  # each has a commit of its own; all take hours, and may not be there
+    assert benchmarks.keys() | points == COMPARISONS.keys()
+    for name in benchmarks.keys() - points:
         commit = benchmarks[name]["commit"]["hash"][:7]
         assert f"(benchmarks/results/{name}.md), commit {commit}" in page
+    assert (
+        "![Words a second and peak memory by vocabulary, width, context and batch](docs/images/scaling.png)"
+        in page
+    )
     keras = json.loads((PROJECT / "benchmarks/results/training.json").read_text())["variants"][1]
     assert (
         f"| plain Keras, float32 | {keras['medians']['tokens_per_second']:,.0f} | 1.00 × | 1.00 × |" in page
@@ -205,6 +237,26 @@ def test_a_commit_that_files_differed_from_is_dirty_on_the_page() -> None:
     result = {"name": "data", "commit": {"hash": HASH, "dirty": True}, "variants": []}
 
     assert "(benchmarks/results/data.md), commit 0123456-dirty |" in make_benchmark_table(result)
+
+
+def test_points_of_the_study_have_each_its_commit_and_the_picture_below() -> None:
+    points = [
+        {
+            "name": f"base, {minutes} minutes", "is_listed": True, "missing": None, "info": {"commit": commit},
+            "medians": {"parameters": 9_870_000.0, "words": 1_250_000.0, "perplexity": 150.04},
+        }
+        for minutes, commit in ((3, None), (10, "7654321-dirty"))
+    ]  # fmt: skip
+    study = {"name": "perplexity_scaling", "commit": {"hash": HASH, "dirty": False}, "variants": points}
+    run = make_run("run")
+
+    lines = make_results({Shown("base"): run}, run, {"perplexity_scaling": study}).splitlines()
+
+    first = lines.index("| base, 3 minutes | 9.9 | 1.2 | 150.0 | – |")
+    assert lines[first + 1] == "| base, 10 minutes | 9.9 | 1.2 | 150.0 | 7654321-dirty |"
+    assert "(benchmarks/results/perplexity_scaling.md) | parameters" in lines[first - 2]
+    assert lines[first + 5].endswith("](docs/images/perplexity_scaling.png)")
+    assert not [line for line in lines[first - 2 :] if HASH[:7] in line]
 
 
 def test_only_what_stands_between_the_marks_is_replaced() -> None:
