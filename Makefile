@@ -76,7 +76,7 @@ sweep: install ## Search for better parameters (conf/base/parameters_sweep.yml);
 	$(BIN)/kedro run --pipeline sweep --env $(ENV)
 
 .PHONY: results
-results: install ## Make every figure of README again, on the real reviews, and write them there (a night)
+results: install ## Make every figure of README again (a night), but for trainings that are kept: benchmarks/README.md
 	$(BIN)/kedro run --pipeline data --env base
 	$(BIN)/python -m benchmarks training generation data startup scaling
 	$(BIN)/python -m benchmarks time_to_perplexity perplexity_scaling

@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import re
-import subprocess
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import psutil
 
 from benchmarks.harness import PROJECT
+from minigpt_pipeline.commit import read_commit
 
 INSTRUCTION_SETS = (
     "avx2",
@@ -39,7 +39,6 @@ PACKAGES = (
     "kedro",
     "mlflow",
 )
-RESULTS = ("benchmarks/results", "docs/images", "docs/samples.md")
 
 
 def describe_machine() -> dict[str, Any]:
@@ -70,19 +69,8 @@ def describe_versions() -> dict[str, str]:
 
 
 def describe_commit() -> dict[str, Any]:
-    """Return `hash` of the checkout's commit and whether it is `dirty`: something but results differs from it."""
-    try:
-        commit = _git("rev-parse", "HEAD").strip()
-        excluded = [f":(exclude){path}" for path in RESULTS]
-        is_dirty = bool(_git("status", "--porcelain", "--", ".", *excluded).strip())
-    except (OSError, subprocess.CalledProcessError):  # no git, or no checkout
-        return {"hash": None, "dirty": None}
-    return {"hash": commit, "dirty": is_dirty}
-
-
-def _git(*arguments: str) -> str:
-    result = subprocess.run(["git", *arguments], cwd=PROJECT, capture_output=True, text=True, check=True)
-    return result.stdout
+    """Return `hash` and `dirty` of the checkout's commit; see `minigpt_pipeline.commit`."""
+    return read_commit(PROJECT)._asdict()
 
 
 def fingerprint(*facts: Mapping[str, Any]) -> str:

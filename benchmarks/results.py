@@ -1,7 +1,7 @@
 """From samples to medians, ratios, a JSON file and a table."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from rich.table import Table
 
 from benchmarks.harness import Measurement, Variant
 from benchmarks.machine import describe_machine, describe_versions
+from minigpt_pipeline.commit import Commit, shorten_commit
 from minigpt_pipeline.files import replacing
 
 FORMAT_VERSION = 1
@@ -31,8 +32,8 @@ class Column:
     Args:
         header: Its title, with the unit.
         place: Where the value stands in a row, such as `("medians", "seconds")`.
-        pattern: How it is written, for `str.format`.
-        scale: What it is multiplied by before.
+        pattern: How a number is written, for `str.format`; a text stands as it is.
+        scale: What a number is multiplied by before.
     """
 
     header: str
@@ -45,7 +46,9 @@ class Column:
         value: Any = row
         for name in self.place:
             value = value.get(name) if value else None
-        return NOTHING if value is None else self.pattern.format(value * self.scale)
+        if value is None:
+            return NOTHING
+        return value if isinstance(value, str) else self.pattern.format(value * self.scale)
 
 
 MEMORY_COLUMNS = (
@@ -209,13 +212,17 @@ def make_markdown(title: str, cells: Sequence[Sequence[str]], lines: Sequence[st
 
 def describe_circumstances(result: dict[str, Any]) -> str:
     """Say in a line where and how a result was measured."""
-    machine, versions, commit = result["machine"], result["versions"], result["commit"]
+    machine, versions = result["machine"], result["versions"]
     instruction_sets = ", ".join(machine["instruction_sets"]) or "instruction sets unknown"
-    state = {None: "", True: ", with changes", False: ""}[commit["dirty"]]
     return (
         f"Rounds, interleaved: {result['settings']['rounds']}{', quick' if result['is_quick'] else ''}; "
         f"{machine['processor']}, {machine['cores']} cores ({instruction_sets}), "
         f"{machine['memory_bytes'] / 1e9:.0f} GB; Python {versions['python']}, "
         f"TensorFlow {versions.get('tensorflow', 'none')}, Keras {versions.get('keras', 'none')}; "
-        f"commit {(commit['hash'] or 'unknown')[:7]}{state}; {result['measured_at']}."
+        f"commit {show_commit(result)}; {result['measured_at']}."
     )
+
+
+def show_commit(result: Mapping[str, Any]) -> str:
+    """Return the commit that was measured, short, with `-dirty` behind it where something differed from it."""
+    return shorten_commit(str(Commit(**result["commit"])))

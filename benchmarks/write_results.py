@@ -13,13 +13,15 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.harness import PROJECT
-from benchmarks.results import NOTHING, PEAK_MEMORY, Column
+from benchmarks.results import NOTHING, PEAK_MEMORY, Column, show_commit
 from benchmarks.write_samples import MARKUP
+from minigpt_pipeline.commit import shorten_commit
 from minigpt_pipeline.comparison.model_run import ModelRun, ModelRunStore
+from minigpt_pipeline.comparison.tables import BITS_PER_CHARACTER, compares_characters
+from minigpt_pipeline.parameters import SHOWN_SETTINGS
 
 BEGIN = "<!-- Written by `make results`; what is changed by hand up to the end mark is lost. -->"
 END = "<!-- End of what `make results` writes. -->"
-SHORT_COMMIT = 7
 
 
 class ResultsError(RuntimeError):
@@ -54,8 +56,16 @@ SHOWN = (Shown("sample"), Shown("base"), Shown("base", "subword"))
 MAIN = Shown("base")
 """The model whose texts and baselines are shown."""
 
-MADE_OF = ("vectorization", "model", "training")
-"""Groups of parameters that a run of a model must share with the configuration."""
+MADE_WITH = (
+    "ingestion.",
+    "vectorization.",
+    "model.",
+    "training.",
+    "compute.precision",
+    "generation.sampling.",
+    "generation.quality_texts",
+)
+"""Parameters, or their groups, that a run of a model must share with the configuration."""
 
 QUALITY_ROWS = (
     ("4-grams that a text repeats (seq-rep-4)", "seq_rep_4", ".2%"),
@@ -133,13 +143,15 @@ def open_store(project: Path, environment: str) -> ModelRunStore:
 
 
 def read_parameters(project: Path, model: Shown) -> dict[str, str]:
-    """Return what a model is made of as the configuration has it now, flattened as MLflow has it."""
+    """Return what a model and its texts are made with as the configuration has it now, flattened as MLflow has it."""
     from benchmarks.project import open_catalog
     from minigpt_pipeline.tracking.parameter_logging import flatten_parameters
 
     catalog = open_catalog(model.environment, {"vectorization": {"tokenizer": model.tokenizer}}, project)
-    groups = [flatten_parameters(name, catalog.load(f"params:{name}")) for name in MADE_OF]
-    return {name: text for group in groups for name, text in group.items()}
+    parameters = flatten_parameters("compute", catalog.load("compute"))
+    for name in ("ingestion", "vectorization", "model", "training", "generation"):
+        parameters |= flatten_parameters(name, catalog.load(f"params:{name}"))
+    return {name: text for name, text in parameters.items() if name.startswith(MADE_WITH)}
 
 
 def find_runs(store: ModelRunStore, configured: Mapping[Shown, Mapping[str, str]]) -> dict[Shown, ModelRun]:
@@ -147,7 +159,7 @@ def find_runs(store: ModelRunStore, configured: Mapping[Shown, Mapping[str, str]
 
     Args:
         store: Of the runs.
-        configured: The parameters of each model; a run that was trained with others is none of it.
+        configured: The parameters of each model; a run with others is none of it.
 
     Raises:
         ResultsError: If one has none.
@@ -174,9 +186,8 @@ def find_runs(store: ModelRunStore, configured: Mapping[Shown, Mapping[str, str]
 
 
 def has_parameters(run: ModelRun, parameters: Mapping[str, str]) -> bool:
-    """Return whether a run was trained with these parameters, and no others of their groups."""
-    trained = {name: text for name, text in run.parameters.items() if name.partition(".")[0] in MADE_OF}
-    return trained == parameters
+    """Return whether a run has these parameters, and no others of their groups."""
+    return {name: text for name, text in run.parameters.items() if name.startswith(MADE_WITH)} == parameters
 
 
 def read_benchmarks(folder: Path) -> dict[str, dict[str, Any]]:
@@ -215,11 +226,16 @@ def make_results(
     reference = benchmarks.get("time_to_perplexity", {}).get("settings", {}).get("reference", {})
     parts = [
         make_model_table(runs),
+        *compare_tokenizers(runs),
         make_baseline_table(main_run, reference),
         make_quality_table(main_run),
         *(make_text(model, run) for model, run in runs.items()),
-        *(make_benchmark_table(benchmarks[name]) for name in BENCHMARK_TABLES if name in benchmarks),
     ]
+    for name in dict.fromkeys([*BENCHMARK_TABLES, *PICTURES]):
+        if name in benchmarks and name in BENCHMARK_TABLES:
+            parts.append(make_benchmark_table(benchmarks[name]))
+        if name in benchmarks and name in PICTURES:
+            parts.append(make_picture(benchmarks[name]))
     return "\n\n".join(parts)
 
 
@@ -245,17 +261,38 @@ def make_model_table(runs: Mapping[Shown, ModelRun]) -> str:
                 model.label,
                 f"{metrics['test/perplexity']:.2f}",
                 f"{metrics['test/perplexity_low']:.2f} to {metrics['test/perplexity_high']:.2f}",
-                f"{metrics['test/bits_per_character']:.3f}",
+                f"{metrics[BITS_PER_CHARACTER]:.3f}",
                 f"{metrics['test/unk_rate']:.2%}",
                 f"{int(run.tags['best_step']):,} of {int(run.tags['steps']):,}",
                 describe_seconds(metrics["train/seconds"]),
                 f"{median(speeds):,.0f}",
                 run.tags["precision"],
                 run.tags["seed"],
-                run.tags.get("git_commit", "unknown")[:SHORT_COMMIT],
+                shorten_commit(run.tags.get("git_commit", "unknown")),
             )
         )
     return make_table(header, rows)
+
+
+def compare_tokenizers(runs: Mapping[Shown, ModelRun]) -> list[str]:
+    """Return a sentence for each environment with a model of words and one of parts of words."""
+    sentences = []
+    for model, run in runs.items():
+        of_words = runs.get(Shown(model.environment))
+        if model.tokenizer == "subword" and of_words and compares_characters([of_words, run]):
+            ratio = run.metrics[BITS_PER_CHARACTER] / of_words.metrics[BITS_PER_CHARACTER]
+            sentences.append(
+                "Models with different tokenizers compare by bits per character, each `[UNK]` spelled out: those of "
+                f"`{model.environment}` have {describe_bits(of_words)} with words and {describe_bits(run)} with parts "
+                f"of words, {ratio:.3f} times as many."
+            )
+    return sentences
+
+
+def describe_bits(run: ModelRun) -> str:
+    """Return the bits per character of a run with their interval."""
+    value, low, high = (run.metrics[f"{BITS_PER_CHARACTER}{end}"] for end in ("", "_low", "_high"))
+    return f"{value:.3f} (95 % interval {low:.3f} to {high:.3f})"
 
 
 def make_baseline_table(run: ModelRun, reference: Mapping[str, Any]) -> str:
@@ -301,13 +338,23 @@ def make_quality_table(run: ModelRun) -> str:
 
 
 def make_text(model: Shown, run: ModelRun) -> str:
-    """Return the first text of a model's first prompt."""
-    last = max(run.samples, key=lambda sample: int(sample["epoch"]))
-    text = next(
+    """Return the first text of a trained model.
+
+    Raises:
+        ResultsError: If none of its run was drawn as those behind its figures were.
+    """
+    settings = {name: run.parameters.get(f"generation.sampling.{name}", "null") for name in SHOWN_SETTINGS}
+    drawn_alike = [
         sample
         for sample in run.samples
-        if (sample["epoch"], sample["prompt"]) == (last["epoch"], last["prompt"])
-    )
+        if all(sample.get(name) == json.loads(text) for name, text in settings.items())
+    ]
+    if not drawn_alike:
+        raise ResultsError(
+            f"The run {run.summary.run_id} has no text with the sampling that its figures were measured with: "
+            f"start `kedro run --env {model.environment} --pipeline generation` again"
+        )
+    text = max(drawn_alike, key=lambda sample: int(sample["epoch"]))  # of equal ones the first
     readable = MARKUP.sub(r"\\\1", " ".join(str(text["readable_text"]).split()))
     return f"{model.label}, `{text['prompt']}`, seed {text['seed']}:\n\n> {readable}"
 
@@ -342,6 +389,15 @@ BENCHMARK_TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
             Column("to plain Keras", ("ratios", "tokens_per_second"), "{:,.0f} ×"),
         ),
     ),
+    "perplexity_scaling": (
+        "training for some minutes, perplexity of validation films",
+        (
+            Column("parameters (million)", ("medians", "parameters"), "{:.1f}", 1e-6),
+            Column("words (million)", ("medians", "words"), "{:.1f}", 1e-6),
+            Column("perplexity", ("medians", "perplexity"), "{:.1f}"),
+            Column("commit", ("info", "commit")),
+        ),
+    ),
     "data": (
         "archive to token ids",
         (
@@ -359,17 +415,38 @@ BENCHMARK_TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
 }
 """By comparison: the title of the first column, and the others."""
 
+PICTURES = {
+    "perplexity_scaling": (
+        "The way there; each line is a training, its best perplexity is marked:",
+        "Perplexity of validation films by minutes, words and parameters",
+    ),
+    "scaling": (
+        "How words a second and memory change with the sizes (full softmax, bfloat16, one changed at a time; "
+        "[scaling](benchmarks/results/scaling.md), commit {commit}):",
+        "Words a second and peak memory by vocabulary, width, context and batch",
+    ),
+}
+"""By comparison: what stands above its picture in docs/images, and what the picture shows."""
+
 
 def make_benchmark_table(result: Mapping[str, Any]) -> str:
     """Return the figures of a comparison; a link leads to all that was measured."""
     title, columns = BENCHMARK_TABLES[result["name"]]
-    commit = (result["commit"]["hash"] or "unknown")[:SHORT_COMMIT]
-    header = f"[{title}](benchmarks/results/{result['name']}.md), commit {commit}"
+    header = f"[{title}](benchmarks/results/{result['name']}.md)"
+    if "commit" not in {column.header for column in columns}:
+        header += f", commit {show_commit(result)}"
     measured = [row for row in result["variants"] if row["is_listed"] and not row["missing"]]
     return make_table(
         (header, *(column.header for column in columns)),
         [(row["name"], *(column.show(row) for column in columns)) for row in measured],
     )
+
+
+def make_picture(result: Mapping[str, Any]) -> str:
+    """Return the picture of a comparison below a line that says what it is."""
+    name = result["name"]
+    line, shown = PICTURES[name]
+    return f"{line.format(commit=show_commit(result))}\n\n![{shown}](docs/images/{name}.png)"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from kedro.io import DatasetError
 from rich.console import Console
 
 from benchmarks.harness import PROJECT
-from benchmarks.machine import describe_commit
+from minigpt_pipeline.commit import read_commit
 
 MARKUP = re.compile(r"([\\`*_\[\]<>#|$~])")
 """What Markdown would take for markup inside a line."""
@@ -139,12 +139,11 @@ def find_origin(model_file: Path, metadata: Mapping[str, Any]) -> Origin:
             f"The run {lineage.run_id}, which trained {model_file}, is not in the store {store}: "
             "set MLFLOW_TRACKING_URI to the store it was trained with"
         ) from error
-    commit = describe_commit()
     return Origin(
         run_id=lineage.run_id,
         environment=run.data.tags.get("environment", "unknown"),
         training_commit=run.data.tags.get("git_commit", "unknown"),
-        writing_commit=f"{commit['hash'] or 'unknown'}{'-dirty' if commit['dirty'] else ''}",
+        writing_commit=str(read_commit(PROJECT)),
         seed=str(metadata["seed"]),
         steps=str(metadata["best_step"]),
         perplexity=run.data.metrics.get("test/perplexity"),

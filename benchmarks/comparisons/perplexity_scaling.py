@@ -1,8 +1,9 @@
 """What minutes, words and parameters buy on this machine: models of several sizes, trained for several budgets.
 
 Hours; only when it is asked for by name. A point that was trained is kept in `perplexity_scaling/<fingerprint>.json`
-and never trained again; `--minutes` trains as many of the missing ones as fit, the cheapest first. Each ends its cosine
-with its minutes. Perplexity is that of the validation films: nothing here chooses by the test films.
+and never trained again on the same machine and data with the same configuration, whatever the code: it names its
+commit. `--minutes` trains as many of the missing ones as fit, the cheapest first. Each ends its cosine with its
+minutes. Perplexity is that of the validation films: nothing here chooses by the test films.
 """
 
 import json
@@ -11,14 +12,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+
 from benchmarks import project
 from benchmarks.comparisons.time_to_perplexity import VALIDATION_FILE, load_table, load_tokenizer
 from benchmarks.corpus import TRAIN_FILE, find_data
-from benchmarks.harness import BenchmarkError, Variant
+from benchmarks.harness import PROJECT, BenchmarkError, Variant
 from benchmarks.machine import describe_machine, fingerprint
 from benchmarks.options import Options
 from benchmarks.results import Column, Plan, Row, write_json
 from benchmarks.worker import Worker
+from minigpt_pipeline.commit import read_commit, shorten_commit
 
 WORKERS = "benchmarks.comparisons.perplexity_scaling"
 SIZES: dict[str, dict[str, Any]] = {
@@ -41,6 +45,7 @@ COLUMNS = (
     Column("words (million)", ("medians", "words"), "{:.2f}", 1e-6),
     Column("minutes", ("medians", "minutes"), "{:.1f}"),
     Column("perplexity", ("medians", "perplexity"), "{:.1f}"),
+    Column("commit", ("info", "commit")),
 )
 
 
@@ -106,7 +111,11 @@ class StudyPoint(Worker):
             table = table.take(list(range(0, len(table), step)))
             self.catalog[f"{name}_token_ids"] = MemoryDataset(table, copy_mode="assign")
         self.catalog["tokenizer"] = MemoryDataset(load_tokenizer(Path(data)), copy_mode="assign")
-        self.info = {"parameters": self.catalog.load("params:training").model_dump()}
+        self.commit = str(read_commit(PROJECT))  # somebody may go on working meanwhile
+        self.info = {
+            "parameters": self.catalog.load("params:training").model_dump(),
+            "commit": shorten_commit(self.commit),
+        }
 
     def measure(self) -> dict[str, float]:
         """Train, and return the point with the lowest perplexity."""
@@ -116,7 +125,7 @@ class StudyPoint(Worker):
         log = LookLog()
         self._train(model, limit_steps(self._train, model, training, TIMED_STEPS), log)
         network = self.catalog.load("trained_model").load_model()
-        point = {"parameters": network.count_params(), "looks": log.looks}
+        point = {"parameters": network.count_params(), "looks": log.looks, "commit": self.commit}
         write_json(self.file, point)
         return summarize_point(point)
 
@@ -136,8 +145,9 @@ class StoredPoint(Worker):
     """
 
     def __init__(self, file: str) -> None:
-        self.info = {}
         self.point = json.loads(Path(file).read_text(encoding="utf-8"))
+        commit = self.point.get("commit")  # null of the first ones, which did not keep it
+        self.info = {"commit": commit and shorten_commit(commit)}
 
     def measure(self) -> dict[str, float]:
         """Return it."""
@@ -160,7 +170,7 @@ def plan(options: Options) -> Plan:
             "perplexity_scaling needs the real reviews: set MINIGPT_IMDB_ARCHIVE, or name a data folder with --data"
         )
     variants, files = [], {}
-    facts = describe_machine(), read_configuration(options)
+    facts = describe_machine(), read_configuration(options), describe_data(data)
     minutes_left = options.minutes if options.minutes is not None else float("inf")
     points = QUICK_POINTS if options.is_quick else POINTS
     for size, minutes in points:
@@ -208,6 +218,21 @@ def read_configuration(options: Options) -> dict[str, Any]:
     }
 
 
+def describe_data(data: Path) -> dict[str, Any]:
+    """Return what the folder with token ids holds: a point of parts of words is another than one of words.
+
+    Returns:
+        `tokenizer` (its digest), and of the training films `reviews` and `tokens` (how many).
+    """
+    token_ids = load_table(data / TRAIN_FILE, None)["token_ids"]
+    lengths = pc.list_value_length(token_ids)
+    return {
+        "tokenizer": load_tokenizer(data).digest,
+        "reviews": len(token_ids),
+        "tokens": pc.sum(lengths).as_py(),
+    }
+
+
 def make_settings(options: Options, size: str, minutes: float) -> dict[str, Any]:
     """Return what decides what comes of a point."""
     training: dict[str, Any] = {"epochs": 1000, "max_steps": None, "max_minutes": minutes}
@@ -232,7 +257,10 @@ def conclude(rows: Sequence[Row], files: Mapping[str, Path], image: Path) -> lis
         if not row["missing"]
     }
     FigureDataset(filepath=str(image)).save(draw(points))
-    return [f"Plot: {image.name}; each line is a training, its end is marked."]
+    return [
+        f"Plot: {image.name}; each line is a training, its best perplexity is marked.",
+        "A point is trained once, and has the commit that trained it.",
+    ]
 
 
 def draw(points: Mapping[str, Mapping[str, Any]]) -> Any:

@@ -215,6 +215,17 @@ class OptimizerParameters(Parameters):
         return self
 
 
+SHOWN_SETTINGS = (
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "repetition_penalty",
+    "no_repeat_ngram_size",
+)
+"""Fields of `SamplingParameters` that stand beside each text: how its words were chosen."""
+
+
 class SamplingParameters(Parameters):
     """How the next word is chosen.
 

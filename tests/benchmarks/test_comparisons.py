@@ -27,6 +27,7 @@ from benchmarks.harness import PROJECT
 from benchmarks.options import Options
 from benchmarks.reference import mini_gpt
 from benchmarks.worker import MissingError
+from minigpt_pipeline.commit import read_commit, shorten_commit
 from minigpt_pipeline.datasets import ArrowTableDataset, TokenizerDataset
 from minigpt_pipeline.datasets.reviews_archive_dataset import stream_members
 from minigpt_pipeline.model.training_log import TrainingLog
@@ -253,7 +254,9 @@ def test_a_point_of_the_study_is_trained_once_for_a_configuration_and_drawn(
 
     again = perplexity_scaling.plan(dataclasses.replace(options, minutes=0.0))
     (stored,) = again.variants
-    assert perplexity_scaling.StoredPoint(**stored.paths).measure() == measured
+    kept = perplexity_scaling.StoredPoint(**stored.paths)
+    assert kept.measure() == measured
+    assert kept.info == {"commit": shorten_commit(str(read_commit(PROJECT)))}
     assert 2 < measured["perplexity"] < 60
     assert measured["words"] > 0
     monkeypatch.setattr(perplexity_scaling, "read_configuration", lambda _: {"model": "another"})
@@ -263,6 +266,38 @@ def test_a_point_of_the_study_is_trained_once_for_a_configuration_and_drawn(
     ]
     point = json.loads(Path(stored.paths["file"]).read_text())
     assert len(perplexity_scaling.draw({"width 64, 5 minutes": point}).axes) == 3
+
+
+def test_a_point_of_other_data_is_another(
+    tmp_path: Path, make_options: Callable[..., Options], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save_reviews(tmp_path / "data")
+    words = perplexity_scaling.describe_data(folder)
+    assert (words["reviews"], words["tokens"]) == (40, 400)
+    options = make_options()
+    monkeypatch.setattr(perplexity_scaling, "read_configuration", lambda _: {})
+    first = perplexity_scaling.plan(options).variants[0].paths["file"]
+
+    other = WordTokenizer(Vocabulary(("", "[UNK]", "other")))
+    TokenizerDataset(filepath=str(folder / TOKENIZER_FILE)).save(other)
+
+    assert perplexity_scaling.describe_data(folder) == words | {"tokenizer": other.digest}
+    assert perplexity_scaling.plan(options).variants[0].paths["file"] != first
+
+
+def test_a_point_that_names_no_commit_is_shown_without_one(tmp_path: Path) -> None:
+    point = {"parameters": 9, "looks": [{"step": 5, "words": 20.0, "minutes": 0.1, "perplexity": 7.5}]}
+    file = tmp_path / "point.json"
+    file.write_text(json.dumps(point))
+
+    stored = perplexity_scaling.StoredPoint(str(file))
+
+    assert stored.measure() == {"perplexity": 7.5, "minutes": 0.1, "words": 20.0, "parameters": 9.0}
+    cells = [
+        column.show({"info": stored.info, "medians": stored.measure()})
+        for column in perplexity_scaling.COLUMNS
+    ]
+    assert cells == ["0.00", "0.00", "0.1", "7.5", "–"]
 
 
 def test_an_epoch_of_the_reference_is_timed_by_its_median_step(monkeypatch: pytest.MonkeyPatch) -> None:

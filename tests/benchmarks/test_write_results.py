@@ -3,34 +3,44 @@ import json
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from benchmarks.__main__ import COMPARISONS
 from benchmarks.harness import PROJECT
+from benchmarks.project import copy_project
 from benchmarks.write_results import (
     BEGIN,
     BENCHMARK_TABLES,
     END,
+    PICTURES,
     SHOWN,
     ResultsError,
     Shown,
     describe_seconds,
     find_runs,
+    make_benchmark_table,
     make_results,
     parse,
     read_benchmarks,
+    read_parameters,
     replace_results,
 )
 from minigpt_pipeline.comparison.model_run import ModelRun, RunSummary
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
-WORD = {"vectorization.tokenizer": "word", "training.batch_size": "32"}
+WORD = {
+    "vectorization.tokenizer": "word", "training.batch_size": "32", "ingestion.include_unlabelled": "false",
+    "compute.precision": "mixed_bfloat16", "generation.sampling.top_k": "null", "generation.quality_texts": "1000",
+}  # fmt: skip
 SUBWORD = WORD | {"vectorization.tokenizer": "subword"}
+HASH = "0123456789" * 4
 CONFIGURED = {Shown("base"): WORD, Shown("base", "subword"): SUBWORD}
 METRICS = {
     "test/loss": 2.0, "test/perplexity": 60.0, "test/perplexity_low": 58.0, "test/perplexity_high": 62.5,
-    "test/bits_per_character": 1.25, "test/unk_rate": 0.0215, "test/uniform_perplexity": 20_000.0,
+    "test/bits_per_character": 1.25, "test/bits_per_character_low": 1.2, "test/bits_per_character_high": 1.3,
+    "test/characters": 999.0, "test/unk_rate": 0.0215, "test/uniform_perplexity": 20_000.0,
     "test/unigram_perplexity": 600.0, "test/kneser_ney_perplexity": 100.0, "train/seconds": 3300.0,
     "gen/texts": 1000.0, "gen/mean_length": 41.0,
     "gen/seq_rep_4": 0.002, "gen/human_seq_rep_4": 0.004, "gen/seq_rep_4_ratio": 0.5,
@@ -47,12 +57,12 @@ def make_text(epoch: int, prompt: str, seed: int, text: str) -> dict[str, object
 def make_run(run_id: str, minutes: int = 0, status: str = "FINISHED", **changed: object) -> ModelRun:
     run = ModelRun(
         RunSummary(run_id, "a run", status, NOON + timedelta(minutes=minutes)),
-        parameters=WORD | {"generation.seeds": "[0, 1]"},
+        parameters=WORD | {"generation.seeds": "[0, 1]", "compute.device": "cpu"},
         metrics=METRICS,
         curves={"train/tokens_per_second": [(20, 9000.0), (40, 12_000.0), (60, 12_500.0)]},
         tags={
             "environment": "base", "best_step": "9000", "steps": "9018", "precision": "mixed_bfloat16",
-            "seed": "42", "git_commit": "0123456789abcdef",
+            "seed": "42", "git_commit": f"{HASH}-dirty",
         },
         samples=[
             make_text(1, "the best", 0, "An early text"),
@@ -101,6 +111,10 @@ def test_the_newest_run_with_all_figures_is_shown() -> None:
         WORD | {"training.batch_size": "64"},
         WORD | {"model.tied_embeddings": "true"},
         {"vectorization.tokenizer": "word"},
+        WORD | {"ingestion.include_unlabelled": "true"},
+        WORD | {"compute.precision": "float32"},
+        WORD | {"generation.sampling.top_k": "10"},
+        WORD | {"generation.quality_texts": "9"},
     ],
 )
 def test_a_run_with_other_parameters_than_configured_is_not_shown(other: dict[str, str]) -> None:
@@ -126,7 +140,7 @@ def test_models_baselines_and_texts_stand_in_tables() -> None:
 
     for line in (
         "| `base` | 60.00 | 58.00 to 62.50 | 1.250 | 2.15% "
-        "| 9,000 of 9,018 | 55 min | 12,000 | mixed_bfloat16 | 42 | 0123456 |",
+        "| 9,000 of 9,018 | 55 min | 12,000 | mixed_bfloat16 | 42 | 0123456-dirty |",
         "| all words alike | 20,000.0 | 200.00 × |",
         "| plain Keras, the published example, 56 min | 99.9 | 1.00 × |",
         "| `base` | 60.0 | 0.60 × |",
@@ -146,21 +160,103 @@ def test_the_entropy_stands_with_the_baselines_where_it_is_known() -> None:
     assert "| the corpus's known entropy | 7.4 | 0.07 × |" in make_results({Shown("sample"): run}, run, {})
 
 
-def test_every_stored_comparison_of_the_page_is_a_table_with_its_commit() -> None:
+def test_parameters_that_are_configured_are_read(tmp_path: Path) -> None:
+    copy = copy_project(tmp_path / "project")
+
+    words, parts = (read_parameters(copy, Shown("sample", tokenizer)) for tokenizer in ("word", "subword"))
+
+    assert words.keys() >= WORD.keys()
+    assert words["compute.precision"] == "float32"
+    assert not [name for name in words if name.startswith(("generation.prompts", "compute.device"))]
+    assert parts == words | {"vectorization.tokenizer": "subword"}
+
+
+def test_bits_per_character_compare_words_with_parts_of_words_on_the_same_text() -> None:
+    word = make_run("word")
+    parts, elsewhere = (
+        make_run("parts", metrics=METRICS | {"test/bits_per_character": 1.3, "test/characters": characters})
+        for characters in (999.0, 998.0)
+    )
+
+    page = make_results({Shown("base"): word, Shown("base", "subword"): parts}, word, {})
+
+    assert (
+        "`base` have 1.250 (95 % interval 1.200 to 1.300) with words and "
+        "1.300 (95 % interval 1.200 to 1.300) with parts of words, 1.040 times as many."
+    ) in page
+    for others in (
+        {Shown("base"): word, Shown("base", "subword"): elsewhere},
+        {Shown("sample"): word, Shown("base", "subword"): parts},
+        {Shown("base"): word},
+    ):
+        assert "times as many" not in make_results(others, word, {})
+
+
+def test_the_text_is_drawn_as_the_figures_were_measured() -> None:
+    texts = [
+        make_text(3, "the best", 0, "Of another run") | {"top_k": 10, "temperature": 1.0},
+        make_text(1, "the best", 0, "An early text") | {"top_k": None, "temperature": 0.5},
+        make_text(3, "the best", 0, "The last") | {"top_k": None, "temperature": 0.5},
+    ]
+    drawn = WORD | {"generation.sampling.temperature": "0.5"}
+
+    run = make_run("run", parameters=drawn, samples=texts)
+    assert "> The last" in make_results({Shown("base"): run}, run, {}).splitlines()
+    other = make_run("other", parameters=drawn, samples=texts[:1])
+    with pytest.raises(ResultsError, match="run other has no text with the sampling"):
+        make_results({Shown("base"): other}, other, {})
+
+
+def test_every_comparison_has_a_table_or_a_picture() -> None:
+    assert BENCHMARK_TABLES.keys() | PICTURES.keys() == COMPARISONS.keys()
+
+
+def test_every_stored_comparison_is_on_the_page_with_its_commit() -> None:
     benchmarks = read_benchmarks(PROJECT / "benchmarks/results")
     run = make_run("run")
 
     page = make_results({Shown("base"): run}, run, benchmarks)
 
-    assert benchmarks.keys() >= BENCHMARK_TABLES.keys()
-    for name in BENCHMARK_TABLES:
+    points = {"perplexity_scaling"}  # each has a commit of its own; all take hours, and may not be there
+    assert benchmarks.keys() | points == COMPARISONS.keys()
+    for name in benchmarks.keys() - points:
         commit = benchmarks[name]["commit"]["hash"][:7]
         assert f"(benchmarks/results/{name}.md), commit {commit}" in page
+    assert (
+        "![Words a second and peak memory by vocabulary, width, context and batch](docs/images/scaling.png)"
+        in page
+    )
     keras = json.loads((PROJECT / "benchmarks/results/training.json").read_text())["variants"][1]
     assert (
         f"| plain Keras, float32 | {keras['medians']['tokens_per_second']:,.0f} | 1.00 × | 1.00 × |" in page
     )
     assert "not installed" not in page
+
+
+def test_a_commit_that_files_differed_from_is_dirty_on_the_page() -> None:
+    result = {"name": "data", "commit": {"hash": HASH, "dirty": True}, "variants": []}
+
+    assert "(benchmarks/results/data.md), commit 0123456-dirty |" in make_benchmark_table(result)
+
+
+def test_points_of_the_study_have_each_its_commit_and_the_picture_below() -> None:
+    points = [
+        {
+            "name": f"base, {minutes} minutes", "is_listed": True, "missing": None, "info": {"commit": commit},
+            "medians": {"parameters": 9_870_000.0, "words": 1_250_000.0, "perplexity": 150.04},
+        }
+        for minutes, commit in ((3, None), (10, "7654321-dirty"))
+    ]  # fmt: skip
+    study = {"name": "perplexity_scaling", "commit": {"hash": HASH, "dirty": False}, "variants": points}
+    run = make_run("run")
+
+    lines = make_results({Shown("base"): run}, run, {"perplexity_scaling": study}).splitlines()
+
+    first = lines.index("| base, 3 minutes | 9.9 | 1.2 | 150.0 | – |")
+    assert lines[first + 1] == "| base, 10 minutes | 9.9 | 1.2 | 150.0 | 7654321-dirty |"
+    assert "(benchmarks/results/perplexity_scaling.md) | parameters" in lines[first - 2]
+    assert lines[first + 5].endswith("](docs/images/perplexity_scaling.png)")
+    assert not [line for line in lines[first - 2 :] if HASH[:7] in line]
 
 
 def test_only_what_stands_between_the_marks_is_replaced() -> None:

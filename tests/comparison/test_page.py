@@ -134,7 +134,7 @@ def test_a_page_of_runs_on_other_data_says_that_they_can_not_be_compared(
 
     (warning,) = Page(render_page(compare(*runs), 3)).find("p", **{"class": "warning"})
 
-    assert "differ in test_token_ids: their test/ figures can't be compared" in warning
+    assert "differ in test_token_ids: their test/ and gen/ figures can't be compared" in warning
     assert Page(render_page(compare(runs[0]), 3)).find("p", **{"class": "warning"}) == []
 
 
@@ -164,7 +164,7 @@ def test_a_page_of_other_tokens_says_what_can_be_compared(
 
     (warning,) = page.find("p", **{"class": "warning"})
     assert warning.startswith(
-        "Careful: The runs differ in vectorization.tokenizer: their test/ and val/ and train/ figures, "
+        "Careful: The runs differ in vectorization.tokenizer: their test/ and val/ and gen/ and train/ figures, "
         "losses and perplexities of other tokens, can't be compared as they stand"
     )
     assert warning.endswith(ending)

@@ -110,16 +110,16 @@ def test_compare_metrics_shows_the_loss_of_the_weights_that_were_kept(make_run: 
 @pytest.mark.parametrize(
     ("data", "reasons"),
     [
-        ("test_token_ids", {"test": ["test_token_ids"]}),
+        ("test_token_ids", {"test": ["test_token_ids"], "gen": ["test_token_ids"]}),
         ("validation_token_ids", {"val": ["validation_token_ids"]}),
-        ("train_token_ids", {"train": ["train_token_ids"]}),
+        ("train_token_ids", {"gen": ["train_token_ids"], "train": ["train_token_ids"]}),
         ("other", {}),
     ],
 )
 def test_figures_of_other_data_are_not_compared(
     make_run: MakeRun, data: str, reasons: dict[str, list[str]]
 ) -> None:
-    metrics = {"test": "test/loss", "val": "val/loss", "train": "train/loss"}
+    metrics = {"test": "test/loss", "val": "val/loss", "gen": "gen/distinct_2", "train": "train/loss"}
     runs = [
         make_run(metrics=dict.fromkeys(metrics.values(), value), data_digests={data: digest})
         for value, digest in ((2.0, "0a"), (1.0, "0b"))
@@ -127,7 +127,9 @@ def test_figures_of_other_data_are_not_compared(
 
     assert find_incomparable(runs) == reasons
     rows = compare_metrics(runs)
-    assert best_of(rows) == {name: [] if group in reasons else [2] for group, name in metrics.items()}
+    assert best_of(rows) == {
+        name: [] if group in reasons or group == "gen" else [2] for group, name in metrics.items()
+    }
     differences = {row.name: figure.difference for row in rows if (figure := row.figures[1])}
     assert differences == {name: None if group in reasons else -1.0 for group, name in metrics.items()}
 
@@ -156,6 +158,52 @@ def test_figures_of_other_contexts_are_compared_where_the_words_are_as_many(
 
 
 @pytest.mark.parametrize(
+    ("first", "second", "reasons"),
+    [
+        ({"model.dropout": "0.0"}, {"model.dropout": "0.1"}, {"train": ["model.dropout"]}),
+        (
+            {"model.dropout": "0.0", "training.sequences": "packed"},
+            {"model.dropout": "0.1", "training.sequences": "truncated"},
+            {"train": ["model.dropout and training.sequences"]},
+        ),
+        (
+            {"generation.sampling.min_p": "0.05"},
+            {"generation.sampling.min_p": "null"},
+            {"gen": ["generation.sampling.min_p"]},
+        ),
+        (  # an older run doesn't name what was off
+            {"generation.sampling.min_p": "0.05", "generation.sampling.top_p": "null"},
+            {"generation.sampling.top_k": "null"},
+            {"gen": ["generation.sampling.min_p"]},
+        ),
+        (
+            {"generation.quality_texts": "9"},
+            {"generation.quality_texts": "8"},
+            {"gen": ["generation.quality_texts"]},
+        ),
+        ({"generation.sampling.top_k": "10", "model.dropout": "0.1"}, {}, {}),  # it is known of one alone
+        (
+            {"generation.seeds": "[0]", "training.seed": "1"},
+            {"generation.seeds": "[1]", "training.seed": "2"},
+            {},
+        ),
+    ],
+)
+def test_figures_of_other_settings_are_not_compared(
+    make_run: MakeRun, first: dict[str, str], second: dict[str, str], reasons: dict[str, list[str]]
+) -> None:
+    metrics = {"test": "test/loss", "val": "val/loss", "gen": "gen/distinct_2", "train": "train/perplexity"}
+    runs = [
+        make_run(parameters=parameters, metrics=dict.fromkeys(metrics.values(), value))
+        for parameters, value in ((first, 2.0), (second, 1.0))
+    ]
+
+    assert find_incomparable(runs) == reasons
+    differences = {row.name: figure.difference for row in compare_metrics(runs) if (figure := row.figures[1])}
+    assert differences == {name: None if group in reasons else -1.0 for group, name in metrics.items()}
+
+
+@pytest.mark.parametrize(
     ("first", "second", "named"),
     [
         (("word", "20000"), ("word", "20000"), None),
@@ -178,7 +226,7 @@ def test_of_other_tokens_only_bits_per_character_are_compared(
     ]
 
     assert find_incomparable(runs) == (
-        {group: [named] for group in ("test", "val", "train")} if named else {}
+        {group: [named] for group in ("test", "val", "gen", "train")} if named else {}
     )
     best = best_of(compare_metrics(runs))
     assert {name: best[name] for name in names} == {name: [] if named else [2] for name in names} | {
@@ -244,3 +292,27 @@ def test_texts_of_other_settings_are_not_put_beside_each_other(
     ]
     assert describe_common_settings(runs) is None
     assert describe_common_settings(runs[:1]) == "temperature 1, top-k 10"
+
+
+@pytest.mark.parametrize(
+    "name", ["temperature", "top_k", "top_p", "min_p", "repetition_penalty", "no_repeat_ngram_size"]
+)
+def test_each_setting_tells_texts_apart(make_run: MakeRun, make_sample: MakeSample, name: str) -> None:
+    usual, other = make_sample(text="usual"), make_sample(text="other", **{name: 2.0})
+    runs = [make_run(samples=[usual, other]), make_run(samples=[usual])]
+
+    (rows,) = compare_texts(runs).values()
+
+    assert [row.texts for row in rows] == [["usual", "usual"], ["other", None]]
+    assert f"{name.replace('_', '-')} 2" in rows[1].settings
+    assert describe_common_settings(runs) is None
+
+
+def test_a_setting_that_an_older_run_does_not_name_was_off(
+    make_run: MakeRun, make_sample: MakeSample
+) -> None:
+    runs = [make_run(samples=[make_sample(min_p=None)]), make_run(samples=[make_sample()])]
+
+    ((row,),) = compare_texts(runs).values()
+
+    assert row.texts == ["the end", "the end"]

@@ -8,6 +8,7 @@ from kedro.io import DatasetError
 
 from minigpt_pipeline.tracking import ModelRunsDataset
 from minigpt_pipeline.tracking.model_runs import MlflowModelRuns
+from minigpt_pipeline.tracking.parameter_logging import log_parameters
 from minigpt_pipeline.tracking.training_log import append_samples
 
 ROW = {
@@ -45,7 +46,8 @@ def test_runs_of_models_are_listed_and_read_also_where_nothing_came_of_them(stor
 
 
 def test_read_run_gives_all_that_people_compare(run_id: str) -> None:
-    mlflow.log_param("model.embed_dim", 16)
+    log_parameters({"model.embed_dim": "16", "generation.sampling.temperature": "1.0"})
+    log_parameters({"generation.sampling.temperature": "0.5"})
     mlflow.log_metric("val/loss", 4.0, step=20)
     mlflow.log_metric("val/loss", math.inf, step=30)
     mlflow.log_metric("val/loss", 5.0, step=10)
@@ -59,10 +61,10 @@ def test_read_run_gives_all_that_people_compare(run_id: str) -> None:
     run = ModelRunsDataset().load().read_run(run_id)
 
     assert (run.summary.run_id, run.seconds) == (run_id, None)
-    assert run.parameters == {"model.embed_dim": "16"}
+    assert run.parameters == {"model.embed_dim": "16", "generation.sampling.temperature": "0.5"}
     assert run.metrics == {"val/loss": math.inf}
     assert run.curves == {"val/loss": [(10, 5.0), (20, 4.0), (30, math.inf)]}
-    assert run.tags == {"git_commit": "0a1b"}
+    assert run.tags == {"git_commit": "0a1b", "last.generation.sampling.temperature": "0.5"}
     assert run.data_digests == {"test_token_ids": "70f6"}
     assert run.samples == [ROW, ROW | {"seed": 1, "text": "a c"}]
 

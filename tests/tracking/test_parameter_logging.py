@@ -2,7 +2,7 @@ import mlflow
 import pytest
 
 from minigpt_pipeline.parameters import SplitParameters, VectorizationParameters
-from minigpt_pipeline.tracking.parameter_logging import flatten_parameters, log_parameters
+from minigpt_pipeline.tracking.parameter_logging import flatten_parameters, log_parameters, read_parameters
 
 VECTORIZATION = VectorizationParameters(
     vocabulary_size=50, min_words=2, split=SplitParameters(train=0.5, validation=0.25, test=0.25)
@@ -52,3 +52,24 @@ def test_log_parameters_keeps_the_first_value_and_tells_the_last(
     assert run.params == {"generation.sampling.temperature": "1.0"}
     assert run.tags["last.generation.sampling.temperature"] == "0.5"
     assert "keeps it" in caplog.text
+
+
+def test_the_last_value_is_told_also_where_the_first_one_comes_back(run_id: str) -> None:
+    for temperature in ("1.0", "0.5", "1.0"):
+        log_parameters({"generation.sampling.temperature": temperature})
+
+    assert mlflow.get_run(run_id).data.tags["last.generation.sampling.temperature"] == "1.0"
+
+
+def test_read_parameters_gives_what_the_model_was_made_with_and_its_figures_were_measured_with() -> None:
+    first = {"generation.sampling.top_k": "10", "evaluation.seed": "1", "vectorization.vocabulary_size": "50"}
+    tags = {
+        "last.generation.sampling.top_k": "null",
+        "last.evaluation.seed": "2",
+        "last.vectorization.vocabulary_size": "40",  # of data made since, which evaluation has refused
+        "seed": "3",
+    }
+
+    assert read_parameters(first, tags) == {
+        "generation.sampling.top_k": "null", "evaluation.seed": "2", "vectorization.vocabulary_size": "50"
+    }  # fmt: skip

@@ -30,13 +30,15 @@ class ModelRun:
     Args:
         summary: Which run.
         seconds: From its start to the end of the last pipeline that wrote to it; None while it goes on.
-        parameters: Flattened, by name: `model.embed_dim` and its value.
+        parameters: Flattened, by name: `model.embed_dim` and its value; of `evaluation` and `generation` the last ones,
+            which the figures were measured with.
         metrics: Last values by name.
         curves: Steps and values by name of the metric, in the order of the steps.
         tags: By name: `git_commit`, `environment`, `device`, `data_digest` and more.
         data_digests: Digests of `train_token_ids`, `validation_token_ids`, `test_token_ids`, where they were read.
-        samples: Generated texts: `epoch`, `prompt`, `sample`, `text`, `temperature`, `top_k`, `top_p`, `seed`, and
-            `readable_text`, which the runs of 0.2.0 don't have.
+        samples: Generated texts: `epoch`, `prompt`, `sample`, `text`, `seed`, the settings of sampling (see
+            `SHOWN_SETTINGS`; the runs of 0.2.0 have `temperature`, `top_k` and `top_p` alone), and `readable_text`,
+            which those don't have.
     """
 
     summary: RunSummary

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from minigpt_pipeline.commit import shorten_commit
 from minigpt_pipeline.comparison.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, draw_charts
 from minigpt_pipeline.comparison.formats import format_difference, format_number, format_seconds
 from minigpt_pipeline.comparison.model_run import ComparedRuns, ModelRun
@@ -113,7 +114,7 @@ def describe_run(run: ModelRun, number: int) -> Card:
     trained = [seconds for _, seconds in run.curves.get("train/seconds", ())]
     facts = {
         "environment": tags.get("environment"),
-        "commit": _shorten_commit(tags.get("git_commit")),
+        "commit": shorten_commit(tags.get("git_commit", "")),
         "device": " ".join(tags[name] for name in ("device", "precision") if name in tags),
         "started": f"{summary.started:%Y-%m-%d %H:%M} UTC",
         "duration": "still running" if run.seconds is None else format_seconds(run.seconds),
@@ -130,11 +131,6 @@ def describe_run(run: ModelRun, number: int) -> Card:
         summary.status.lower(),
         {name: text or "unknown" for name, text in facts.items()},
     )
-
-
-def _shorten_commit(commit: str | None) -> str | None:
-    """Shorten the hash and keep what stands behind it, as in `0123456-dirty`."""
-    return commit and re.sub(r"\b([0-9a-f]{7})[0-9a-f]{33}\b", r"\1", commit)
 
 
 def make_breakable(name: str) -> "Markup":

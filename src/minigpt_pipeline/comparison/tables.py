@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minigpt_pipeline.comparison.model_run import ModelRun
+from minigpt_pipeline.parameters import SHOWN_SETTINGS
 
 LOWEST = "val/loss, lowest"
 """A row of its own: a model has the weights of its lowest loss on the validation films, not those of its last step."""
@@ -14,8 +15,19 @@ LOWEST = "val/loss, lowest"
 GROUPS = ("test", "val", "gen", "train")
 """What people look at first comes first."""
 
-DATA_OF_GROUP = {"test": "test_token_ids", "val": "validation_token_ids", "train": "train_token_ids"}
-"""What the metrics of a group are measured on."""
+DATA_OF_GROUP = {
+    "test": ("test_token_ids",),
+    "val": ("validation_token_ids",),
+    "gen": ("test_token_ids", "train_token_ids"),
+    "train": ("train_token_ids",),
+}
+"""What the metrics of a group are measured on: texts (`gen`) beside test reviews, by what training reviews have."""
+
+SETTINGS_OF_GROUP = {
+    "gen": re.compile(r"generation\.(?:sampling\..+|quality_texts)"),
+    "train": re.compile(r"training\.sequences|model\.dropout"),
+}
+"""Parameters that change what a group measures: the number of texts and how they are drawn; words and dropout."""
 
 TOKENIZATION = ("vectorization.tokenizer", "vectorization.vocabulary_size")
 """Parameters that say what tokens are."""
@@ -31,8 +43,6 @@ LOWER_IS_BETTER = re.compile(
 )
 """A source's loss is the corpus's, whatever the model; figures of generated texts shall be as people's."""
 HIGHER_IS_BETTER = re.compile(r".*/tokens_per_second")
-
-SETTINGS = ("temperature", "top_k", "top_p")
 
 
 @dataclass(frozen=True)
@@ -97,19 +107,21 @@ def find_incomparable(runs: Sequence[ModelRun]) -> dict[str, list[str]]:
     """Find out why figures can't be compared as they stand.
 
     Returns:
-        By group of metrics (`test`, `val`, `train`), what differs: the parameters of the tokens; where these are equal,
-        the data that the figures were measured on, by its digest; or the context, where it is not known that as many
-        words were measured with each, and in training, where most words have the more before them the longer it is.
-        Nothing, where nothing differs.
+        By group of metrics (`test`, `val`, `gen`, `train`), what differs: the parameters of the tokens; where these are
+        equal, the data that the figures were measured on, by its digest; settings that change what is measured; or the
+        context, where it is not known that as many words were measured with each, and in training, where most words
+        have the more before them the longer it is. Nothing, where nothing differs.
     """
     tokenization = " and ".join(name for name in TOKENIZATION if _differs(name, runs))
     words = {run.metrics.get(WORDS) for run in runs}
     has_equal_words = len(words) == 1 and None not in words
+    judged_by_context = {"train"} if has_equal_words else {"test", "val", "train"}
     reasons: dict[str, list[str]] = {}
     for group, data in DATA_OF_GROUP.items():
-        digests = {run.data_digests[data] for run in runs if data in run.data_digests}
-        found = [tokenization] if tokenization else [data] * (len(digests) > 1)
-        if _differs("model.sequence_length", runs) and not (has_equal_words and group != "train"):
+        found = [tokenization] if tokenization else [name for name in data if _has_other_digest(name, runs)]
+        if group in SETTINGS_OF_GROUP and (settings := _find_other_settings(SETTINGS_OF_GROUP[group], runs)):
+            found.append(" and ".join(settings))
+        if group in judged_by_context and _differs("model.sequence_length", runs):
             found.append("model.sequence_length")
         if found:
             reasons[group] = found
@@ -118,6 +130,20 @@ def find_incomparable(runs: Sequence[ModelRun]) -> dict[str, list[str]]:
 
 def _differs(name: str, runs: Sequence[ModelRun]) -> bool:
     return len({run.parameters[name] for run in runs if name in run.parameters}) > 1
+
+
+def _has_other_digest(data: str, runs: Sequence[ModelRun]) -> bool:
+    return len({run.data_digests[data] for run in runs if data in run.data_digests}) > 1
+
+
+def _find_other_settings(pattern: re.Pattern[str], runs: Sequence[ModelRun]) -> list[str]:
+    """Return the parameters that differ; null is one that an older run doesn't name, but not of a run without any."""
+    settings = [
+        {name: text for name, text in run.parameters.items() if pattern.fullmatch(name)} for run in runs
+    ]
+    known = [values for values in settings if values]
+    names = sorted({name for values in known for name in values})
+    return [name for name in names if len({values.get(name, "null") for values in known}) > 1]
 
 
 def compares_characters(runs: Sequence[ModelRun]) -> bool:
@@ -218,9 +244,10 @@ def describe_common_settings(runs: Sequence[ModelRun]) -> str | None:
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["prompt"], row["seed"], *(row.get(name) for name in SETTINGS)
+    """Return what tells a text from others of its run; a setting that an older run doesn't name was off."""
+    return row["prompt"], row["seed"], *(row.get(name) for name in SHOWN_SETTINGS)
 
 
 def _describe_settings(values: tuple[float | None, ...]) -> str:
-    named = zip(SETTINGS, values, strict=True)
+    named = zip(SHOWN_SETTINGS, values, strict=True)
     return ", ".join(f"{name.replace('_', '-')} {value:g}" for name, value in named if value is not None)

@@ -9,21 +9,11 @@ from minigpt_pipeline.model.generation_loop import choose_rows, write_group
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.sampling import Choice
 from minigpt_pipeline.model.saved_model import TrainedModel
-from minigpt_pipeline.parameters import GenerationParameters, SamplingParameters
+from minigpt_pipeline.parameters import SHOWN_SETTINGS, GenerationParameters, SamplingParameters
 from minigpt_pipeline.text.detokenization import to_readable_text
 from minigpt_pipeline.text.standardization import to_words
 from minigpt_pipeline.text.tokenizer import Tokenizer
 from minigpt_pipeline.text.vocabulary import PADDING_ID
-
-SHOWN_SETTINGS = {
-    "temperature",
-    "top_k",
-    "top_p",
-    "min_p",
-    "repetition_penalty",
-    "no_repeat_ngram_size",
-}
-"""Fields of `SamplingParameters` that stand beside each text."""
 
 
 class Continuation(NamedTuple):
@@ -270,7 +260,7 @@ def make_sample_rows(
             "prompt": prompt,
             "sample": sample,
             **text._asdict(),
-            **sampling.model_dump(include=SHOWN_SETTINGS),
+            **sampling.model_dump(include=set(SHOWN_SETTINGS)),
             "seed": seed,
         }
         for (prompt, sample, seed), text in zip(asked, texts, strict=True)

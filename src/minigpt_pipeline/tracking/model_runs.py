@@ -60,13 +60,15 @@ class MlflowModelRuns:
         """Return parameters, metrics with their history, tags, data and texts of a run."""
         import mlflow
 
+        from minigpt_pipeline.tracking.parameter_logging import read_parameters
+
         run = mlflow.get_run(run_id)
         started, ended = run.info.start_time, run.info.end_time
         names = [name for name in run.data.metrics if not name.startswith(SYSTEM_METRICS)]
         return ModelRun(
             _summarize(run),
             seconds=(ended - started) / 1000 if ended else None,
-            parameters=dict(run.data.params),
+            parameters=read_parameters(run.data.params, run.data.tags),
             metrics={name: _to_float(run.data.metrics[name]) for name in names},
             curves={name: list(_read_curve(run_id, name)) for name in names},
             tags={name: text for name, text in run.data.tags.items() if not name.startswith("mlflow.")},

@@ -7,7 +7,6 @@ session that goes on with the search goes on with its run. See docs/adr/0002.
 
 import atexit
 import logging
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from mlflow.exceptions import MlflowException
 
+from minigpt_pipeline.commit import read_commit
 from minigpt_pipeline.tracking.dataset_logging import log_dataset, log_input
 from minigpt_pipeline.tracking.killed_runs import PROCESS_TAG, describe_process, mark_killed_runs
 from minigpt_pipeline.tracking.lineage import Lineage, new_cycle, read_lineage, write_lineage
@@ -106,7 +106,7 @@ class TrackedSession:
             "cycle": self.cycle,
             "environment": info.environment,
             "pipeline": info.pipeline_name,
-            "git_commit": _describe_commit(info.project_path),
+            "git_commit": str(read_commit(info.project_path)),
         }
 
     def _log_what_earlier_pipelines_saved(self, pipeline: Pipeline) -> None:
@@ -178,10 +178,3 @@ def _log_as(dataset: object) -> str | None:
     metadata = getattr(dataset, "metadata", None) or {}
     log_as: str | None = metadata.get("mlflow", {}).get("log_as")
     return log_as
-
-
-def _describe_commit(project_path: Path) -> str:
-    """Return the commit of the project, `-dirty` where files differ from it; `unknown` outside a checkout."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    described = subprocess.run(command, cwd=project_path, capture_output=True, text=True, check=False)
-    return described.stdout.strip() or "unknown"
