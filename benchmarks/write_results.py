@@ -299,39 +299,49 @@ def make_baseline_table(run: ModelRun, reference: Mapping[str, Any]) -> str:
     """Return what is known of the words that a model is measured on without it, and the model below."""
     metrics = run.metrics
     ngram = metrics["test/kneser_ney_perplexity"]
+
+    def interval_of(name: str) -> str:
+        ends = [metrics.get(f"test/{name}_{end}") for end in ("low", "high")]
+        return NOTHING if None in ends else " to ".join(f"{end:,.2f}" for end in ends)
+
     rows = [
-        (label, f"{metrics[f'test/{name}']:,.1f}", metrics[f"test/{name}"]) for label, name in BASELINE_ROWS
+        (label, metrics[f"test/{name}"], interval_of(name), f"{metrics[f'test/{name}'] / ngram:.2f} ×")
+        for label, name in BASELINE_ROWS
     ]
     if "test/source_loss" in metrics:
         entropy = math.exp(metrics["test/source_loss"])
-        rows.append(("the corpus's known entropy", f"{entropy:.1f}", entropy))
+        rows.append(("the corpus's known entropy", entropy, NOTHING, f"{entropy / ngram:.2f} ×"))
     if "test_perplexity" in reference:
         label = f"plain Keras, the published example, {describe_seconds(reference['seconds'])}"
-        rows.append((label, f"{reference['test_perplexity']:.1f}", reference["test_perplexity"]))
-    rows.append(
-        (f"`{run.tags['environment']}`", f"{metrics['test/perplexity']:.1f}", metrics["test/perplexity"])
-    )
+        perplexity = reference["test_perplexity"]
+        rows.append((label, perplexity, NOTHING, f"{perplexity / ngram:.2f} ×"))
+    ratio = f"{metrics['test/kneser_ney_ratio']:.3f} × ({interval_of('kneser_ney_ratio')})"
+    model = f"`{run.tags['environment']}`"
+    rows.append((model, metrics["test/perplexity"], interval_of("perplexity"), ratio))
     return make_table(
-        ("the same words under", "perplexity", "to the 5-gram's"),
-        [(label, shown, f"{perplexity / ngram:.2f} ×") for label, shown, perplexity in rows],
+        ("the same words under", "perplexity", "95 % interval", "to the 5-gram's"),
+        [(label, f"{perplexity:,.1f}", interval, ratio) for label, perplexity, interval, ratio in rows],
     )
 
 
 def make_quality_table(run: ModelRun) -> str:
     """Return figures of a model's texts beside those of people's reviews of equal length."""
     metrics = run.metrics
-    rows = []
-    for label, name, form in QUALITY_ROWS:
+
+    def compare(name: str, form: str) -> tuple[str, str, str]:
+        figures = (metrics.get(f"gen/{whose}{name}") for whose in ("", "human_"))
+        own, human = (NOTHING if figure is None else format(figure, form) for figure in figures)
         ratio, low, high = (metrics.get(f"gen/{name}_ratio{end}") for end in ("", "_low", "_high"))
         interval = f" ({low:.2f} to {high:.2f})" if low is not None and high is not None else ""
-        rows.append(
-            (
-                label,
-                *(format(metrics[f"gen/{whose}{name}"], form) if f"gen/{whose}{name}" in metrics else NOTHING
-                  for whose in ("", "human_")),
-                NOTHING if ratio is None else f"{ratio:.2f}{interval}",
-            )
-        )  # fmt: skip
+        return own, human, NOTHING if ratio is None else f"{ratio:.2f}{interval}"
+
+    rows = [(label, *compare(name, form)) for label, name, form in QUALITY_ROWS]
+    if "gen/whole_mean_length" in metrics:
+        end = run.parameters["generation.max_whole_tokens"]
+        rows += [
+            (f"words of a text that goes on to its end, {end} at most", *compare("whole_mean_length", ".0f")),
+            ("share of these that end before", *compare("whole_ended_share", ".0%")),
+        ]
     texts = f"{metrics['gen/texts']:,.0f} texts of `{run.tags['environment']}`"
     header = (f"{texts}, {metrics['gen/mean_length']:.0f} words each", "model", "people", "ratio")
     return make_table(header, rows)

@@ -42,6 +42,8 @@ METRICS = {
     "test/bits_per_character": 1.25, "test/bits_per_character_low": 1.2, "test/bits_per_character_high": 1.3,
     "test/characters": 999.0, "test/unk_rate": 0.0215, "test/uniform_perplexity": 20_000.0,
     "test/unigram_perplexity": 600.0, "test/kneser_ney_perplexity": 100.0, "train/seconds": 3300.0,
+    "test/kneser_ney_perplexity_low": 98.0, "test/kneser_ney_perplexity_high": 102.0,
+    "test/kneser_ney_ratio": 0.6, "test/kneser_ney_ratio_low": 0.59, "test/kneser_ney_ratio_high": 0.61,
     "gen/texts": 1000.0, "gen/mean_length": 41.0,
     "gen/seq_rep_4": 0.002, "gen/human_seq_rep_4": 0.004, "gen/seq_rep_4_ratio": 0.5,
     "gen/seq_rep_4_ratio_low": 0.2, "gen/seq_rep_4_ratio_high": 1.4,
@@ -141,9 +143,10 @@ def test_models_baselines_and_texts_stand_in_tables() -> None:
     for line in (
         "| `base` | 60.00 | 58.00 to 62.50 | 1.250 | 2.15% "
         "| 9,000 of 9,018 | 55 min | 12,000 | mixed_bfloat16 | 42 | 0123456-dirty |",
-        "| all words alike | 20,000.0 | 200.00 × |",
-        "| plain Keras, the published example, 56 min | 99.9 | 1.00 × |",
-        "| `base` | 60.0 | 0.60 × |",
+        "| all words alike | 20,000.0 | – | 200.00 × |",
+        "| interpolated modified Kneser-Ney, 5-gram | 100.0 | 98.00 to 102.00 | 1.00 × |",
+        "| plain Keras, the published example, 56 min | 99.9 | – | 1.00 × |",
+        "| `base` | 60.0 | 58.00 to 62.50 | 0.600 × (0.59 to 0.61) |",
         "| 1,000 texts of `base`, 41 words each | model | people | ratio |",
         "| 4-grams that a text repeats (seq-rep-4) | 0.20% | 0.40% | 0.50 (0.20 to 1.40) |",
         "| perplexity of a Kneser-Ney 5-gram model | – | – | – |",
@@ -154,10 +157,25 @@ def test_models_baselines_and_texts_stand_in_tables() -> None:
         assert line in page.splitlines()
 
 
+def test_lengths_stand_with_the_texts_of_a_model_that_ends_them() -> None:
+    ends = {
+        "gen/whole_mean_length": 250.4, "gen/human_whole_mean_length": 260.0, "gen/whole_mean_length_ratio": 0.963,
+        "gen/whole_ended_share": 0.9, "gen/human_whole_ended_share": 0.93,
+    }  # fmt: skip
+    run = make_run("run", parameters=WORD | {"generation.max_whole_tokens": "600"}, metrics=METRICS | ends)
+
+    lines = make_results({Shown("base"): run}, run, {}).splitlines()
+
+    assert "| words of a text that goes on to its end, 600 at most | 250 | 260 | 0.96 |" in lines
+    assert "| share of these that end before | 90% | 93% | – |" in lines
+
+
 def test_the_entropy_stands_with_the_baselines_where_it_is_known() -> None:
     run = make_run("run", metrics=METRICS | {"test/source_loss": 2.0})
 
-    assert "| the corpus's known entropy | 7.4 | 0.07 × |" in make_results({Shown("sample"): run}, run, {})
+    assert "| the corpus's known entropy | 7.4 | – | 0.07 × |" in make_results(
+        {Shown("sample"): run}, run, {}
+    )
 
 
 def test_parameters_that_are_configured_are_read(tmp_path: Path) -> None:
