@@ -125,6 +125,50 @@ def test_a_killed_search_tries_the_same_parameters_again_and_ends_as_if_it_had_n
     assert len(read_values(whole)) == SWEEP["max_trials"]
 
 
+class Killed(BaseException):
+    """Ends a search as a kill does, which leaves no time to write anything."""
+
+
+def test_a_trial_that_is_killed_twice_is_given_up_and_the_search_goes_on(
+    store: StudyStore, run_search: RunSearch
+) -> None:
+    def train(model: Any, training: TrainingParameters, log: Any) -> TrialResult:
+        if model.num_heads == 3:
+            raise Killed
+        return take_looks(model, training, log)
+
+    space = [{"name": "model.num_heads", "choices": [2, 3]}]
+    for _ in range(2):
+        with pytest.raises(Killed):
+            run_search(train, space=space)
+    with store.open({}):
+        pass
+
+    trials = read_trials(store, space=space)
+    first, second = trials[trials["model.num_heads"] == "3"].itertuples()
+    assert (first.state, first.reason) == ("fail", "killed")
+    assert (second.state, second.retries) == ("pruned", first.trial)
+    assert second.reason == f"killed twice, at first as trial {first.trial}"
+    assert "waiting" not in set(trials["state"])
+    run_search(space=space)
+    assert read_trials(store, space=space)["state"].isin(["complete", "pruned"]).sum() == SWEEP["max_trials"]
+
+
+def test_a_trial_that_is_killed_before_it_took_its_parameters_has_them_when_it_is_repeated(
+    store: StudyStore,
+) -> None:
+    values = {"model.num_heads": 2, "model.dropout": 0.1}
+    with store.open({}) as study:
+        study.enqueue_trial(values)
+        study.ask().suggest_int("model.num_heads", 1, 3)
+
+    with store.open({}) as study:
+        repeated = study.ask()
+
+    assert repeated.suggest_int("model.num_heads", 1, 3) == 2
+    assert repeated.suggest_float("model.dropout", 0.0, 0.4) == 0.1
+
+
 def test_pruning_gives_up_the_worse_and_none_of_the_best(store: StudyStore, run_search: RunSearch) -> None:
     log = run_search(max_trials=30, pruning={"first_trials": 3, "first_share": 0.4})
 
@@ -205,17 +249,26 @@ def test_a_search_without_one_trained_model_says_why(store: StudyStore, run_sear
         describe_best(study)
 
 
-def test_a_loss_that_is_not_finite_ends_the_trial_alone(store: StudyStore, run_search: RunSearch) -> None:
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (FloatingPointError("The training loss is nan at step 3"), "The training loss is nan at step 3"),
+        (MemoryError(), "no memory is left"),
+    ],
+)
+def test_a_training_that_breaks_down_ends_its_trial_alone(
+    store: StudyStore, run_search: RunSearch, error: Exception, reason: str
+) -> None:
     def train(_model: Any, training: TrainingParameters, log: Any) -> TrialResult:
         if training.optimizer.learning_rate > 0.01:
-            raise FloatingPointError("The training loss is nan at step 3")
+            raise error
         return take_looks(_model, training, log)
 
     run_search(train)
 
     trials = read_trials(store)
     assert set(trials["state"]) == {"complete", "pruned"}
-    assert set(trials.query("state == 'pruned'")["reason"]) == {"The training loss is nan at step 3"}
+    assert set(trials.query("state == 'pruned'")["reason"]) == {reason}
 
 
 def test_an_interrupt_ends_the_search_with_what_is_there(store: StudyStore, run_search: RunSearch) -> None:

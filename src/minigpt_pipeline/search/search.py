@@ -187,8 +187,8 @@ class Search:
                 training = limit_steps(self.train_trial, model, training, self.sweep.trial.timed_steps)
                 log.describe({"max_steps": str(training.max_steps)})
             result = self.train_trial(model, training, ReportingLog(log, look))
-        except FloatingPointError as error:
-            raise TrialEndedError(str(error)) from error
+        except (FloatingPointError, MemoryError) as error:
+            raise TrialEndedError(str(error) or "no memory is left") from error
         except ValueError as error:
             raise TrialEndedError(describe_refusal(error), is_refused=True) from error
         if result.is_interrupted:
