@@ -285,6 +285,24 @@ def test_an_interrupt_ends_the_search_with_what_is_there(store: StudyStore, run_
     assert trials["reason"].tolist()[2] == "interrupted"
 
 
+def test_an_interrupt_while_a_trial_is_timed_ends_the_search_too(
+    store: StudyStore, run_search: RunSearch
+) -> None:
+    trained: list[int | None] = []
+
+    def train(_model: Any, training: TrainingParameters, _log: Any) -> TrialResult:
+        trained.append(training.max_steps)
+        return TrialResult(1.0, is_interrupted=True)
+
+    trial = {"max_steps": None, "max_minutes": 1, "evaluate_every_steps": 1, "timed_steps": 4}
+    run_search(train, trial=trial)
+
+    assert trained == [4]
+    trials = read_trials(store)
+    assert trials["state"].tolist() == ["fail", "waiting"]
+    assert trials["reason"].tolist()[0] == "interrupted"
+
+
 def test_the_best_parameters_can_be_trained_with(store: StudyStore, run_search: RunSearch) -> None:
     import yaml
 

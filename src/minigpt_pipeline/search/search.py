@@ -183,14 +183,20 @@ class Search:
         try:
             model = ModelParameters.model_validate(parameters["model"])
             training = TrainingParameters.model_validate(parameters["training"])
-            if self.sweep.trial.timed_steps is not None:
-                training = limit_steps(self.train_trial, model, training, self.sweep.trial.timed_steps)
+            if (timed_steps := self.sweep.trial.timed_steps) is not None:
+                training = limit_steps(self._train_to_the_end, model, training, timed_steps)
                 log.describe({"max_steps": str(training.max_steps)})
-            result = self.train_trial(model, training, ReportingLog(log, look))
+            return self._train_to_the_end(model, training, ReportingLog(log, look))
         except (FloatingPointError, MemoryError) as error:
             raise TrialEndedError(str(error) or "no memory is left") from error
         except ValueError as error:
             raise TrialEndedError(describe_refusal(error), is_refused=True) from error
+
+    def _train_to_the_end(
+        self, model: ModelParameters, training: TrainingParameters, log: TrainingLog
+    ) -> float:
+        """Train, also to time it: what was interrupted tells neither a loss nor a speed."""
+        result = self.train_trial(model, training, log)
         if result.is_interrupted:
             raise TrialEndedError(INTERRUPTED, is_unfinished=True)
         return result.loss
