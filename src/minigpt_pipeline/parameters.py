@@ -344,7 +344,7 @@ class PruningParameters(Parameters):
     """When a trial is given up: at a look at which its lowest loss is above the median of the others' then."""
 
     first_trials: Annotated[int, Field(ge=1)]
-    """Trials that must have been trained to their end before."""
+    """Trials that must have been trained to their end before, each with a loss at this share of it."""
     first_share: Share
     """Part of a trial before which it is never given up: what learns slowly at first may be the best at last."""
 

@@ -1,4 +1,3 @@
-import math
 import signal
 import subprocess
 import sys
@@ -10,8 +9,7 @@ import pytest
 
 from minigpt_pipeline.parameters import SearchedParameter, SweepParameters, TrainingParameters
 from minigpt_pipeline.search.outcome import NoTrialError, describe_best, tabulate_looks, tabulate_trials
-from minigpt_pipeline.search.reporting_log import Look
-from minigpt_pipeline.search.search import Search, TrialResult, share_done
+from minigpt_pipeline.search.search import Search, TrialResult
 from minigpt_pipeline.search.space import configured_values
 from minigpt_pipeline.search.study_store import StudyError, StudyStore
 from tests.search.conftest import BASE, SWEEP, Clock, ListSweepLog, RunSearch, take_looks
@@ -195,6 +193,49 @@ def tabulate_losses(store: StudyStore) -> Any:
         return tabulate_looks(study).pivot(index="trial", columns="step", values="loss")
 
 
+SLOW, FAST = 2, 3
+"""Heads of models that look three times and seven times at the validation films, never at the same shares."""
+SHARES = {SLOW: (0.44, 0.88, 1.0), FAST: (0.15, 0.3, 0.45, 0.6, 0.75, 0.9, 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("others", "last", "state", "reason"),
+    [
+        # Slow trials have a loss at 45 %, where none of them has looked.
+        ([(SLOW, 0.0), (SLOW, 0.1), (SLOW, 0.0)], (FAST, 0.4), "pruned", "given up at step 3"),
+        # At 30 % one other trial has a loss, which is no median of three.
+        ([(SLOW, 0.4), (SLOW, 0.4), (FAST, 0.0)], (FAST, 0.1), "complete", ""),
+        # A slow one is judged at its first look.
+        ([(FAST, 0.0), (FAST, 0.1), (FAST, 0.0)], (SLOW, 0.4), "pruned", "given up at step 1"),
+    ],
+)
+def test_models_that_differ_in_speed_are_compared_at_equal_shares(
+    store: StudyStore,
+    run_search: RunSearch,
+    others: list[tuple[int, float]],
+    last: tuple[int, float],
+    state: str,
+    reason: str,
+) -> None:
+    def train(model: Any, training: TrainingParameters, log: Any) -> TrialResult:
+        for step, share in enumerate(SHARES[model.num_heads], 1):
+            loss = 5.0 - share + model.dropout
+            log.log(step, {"train/seconds": 60 * share})
+            log.log(step, {"val/loss": loss, "train/words": step})
+        return TrialResult(loss)
+
+    with store.open({}) as study:
+        for heads, dropout in [*others, last]:
+            study.enqueue_trial({"model.num_heads": heads, "model.dropout": dropout})
+    space = SWEEP["space"][1:]
+    trial = SWEEP["trial"] | {"max_steps": None, "max_minutes": 1}
+    run_search(train, trial=trial, space=space, max_trials=4, pruning={"first_trials": 3, "first_share": 0.3})
+
+    *_, judged = read_trials(store, space=space).itertuples()
+    assert judged.state == state
+    assert judged.reason.startswith(reason)
+
+
 def test_the_minutes_are_kept_over_all_attempts(store: StudyStore, run_search: RunSearch) -> None:
     clock = Clock()
 
@@ -340,15 +381,3 @@ def test_trials_of_other_data_are_not_gone_on_with(
         store.open({"data": "b"}),
     ):
         pass
-
-
-@pytest.mark.parametrize(
-    ("max_steps", "max_minutes", "share"), [(40, None, 0.25), (None, 1, 0.5), (40, 1, 0.5), (5, None, 1.0)]
-)
-def test_a_share_is_of_the_limit_that_comes_first(
-    max_steps: int | None, max_minutes: float | None, share: float
-) -> None:
-    limits = {"max_steps": max_steps, "max_minutes": max_minutes}
-    training = TrainingParameters(**BASE["training"] | limits)
-
-    assert math.isclose(share_done(Look(10, 100, 30.0, 1.0), training), share)
