@@ -326,7 +326,8 @@ class TrialParameters(Parameters):
     """Steps between two looks at the `validation` films; at each of them a trial may be given up."""
     timed_steps: Annotated[int, Field(ge=2)] | None
     """Steps that are timed before a trial, so that its learning rate falls to zero within `max_minutes` at the speed of
-    its model; null means that it falls as `training` says."""
+    its model; null means that it falls as `training` says, and with a cosine to the last of its epochs these may end a
+    trial before `max_minutes` do."""
 
     @model_validator(mode="after")
     def _has_a_limit(self) -> Self:

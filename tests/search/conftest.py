@@ -29,7 +29,7 @@ BASE: dict[str, Any] = {
         "epochs": 3,
         "max_steps": None,
         "max_minutes": None,
-        "optimizer": {"name": "adam", "learning_rate": 0.001},
+        "optimizer": {"name": "adam", "learning_rate": 0.001, "decay": "constant", "decay_steps": None},
         "log_every_steps": 5,
         "evaluate_every_steps": 5,
         "sample_every_epochs": 1,

@@ -9,7 +9,7 @@ import pytest
 
 from minigpt_pipeline.parameters import SearchedParameter, SweepParameters, TrainingParameters
 from minigpt_pipeline.search.outcome import NoTrialError, describe_best, tabulate_looks, tabulate_trials
-from minigpt_pipeline.search.search import Search, TrialResult
+from minigpt_pipeline.search.search import Search, TrialResult, limits_of_trials
 from minigpt_pipeline.search.space import configured_values
 from minigpt_pipeline.search.study_store import StudyError, StudyStore
 from tests.search.conftest import BASE, SWEEP, Clock, ListSweepLog, RunSearch, take_looks
@@ -62,6 +62,32 @@ def test_a_space_without_what_is_configured_has_no_such_trial(parameter: dict[st
 
     assert configured_values(BASE, [learning_rate]) == {"training.optimizer.learning_rate": 0.001}
     assert configured_values(BASE, [learning_rate, SearchedParameter(**parameter)]) is None
+
+
+FALLS = {"decay": "cosine"}
+MINUTES = {"max_steps": None, "max_minutes": 1}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "trial", "ends_with_epochs"),
+    [
+        ({}, {}, False),
+        ({}, MINUTES, False),
+        (FALLS, {}, False),
+        (FALLS, MINUTES, True),
+        (FALLS, MINUTES | {"timed_steps": 4}, False),
+        (FALLS | {"decay_steps": 9}, MINUTES, False),
+    ],
+)
+def test_epochs_end_no_trial_but_where_the_learning_rate_falls_with_them(
+    optimizer: dict[str, Any], trial: dict[str, Any], ends_with_epochs: bool
+) -> None:
+    sweep = SweepParameters(**SWEEP | {"trial": SWEEP["trial"] | trial})
+    training = BASE["training"] | {"optimizer": BASE["training"]["optimizer"] | optimizer}
+
+    limits = limits_of_trials(sweep, BASE | {"training": training})
+
+    assert ("training.epochs" not in limits) is ends_with_epochs
 
 
 def test_the_same_seed_suggests_the_same_in_one_go_and_in_two(tmp_path: Path, run_search: RunSearch) -> None:

@@ -13,7 +13,7 @@ from minigpt_pipeline.model.training_log import TrainingLog
 from minigpt_pipeline.parameters import ModelParameters, SweepParameters, TrainingParameters
 from minigpt_pipeline.search.pruning import losses_at_rungs, make_pruner, share_done
 from minigpt_pipeline.search.reporting_log import Look, ReportingLog
-from minigpt_pipeline.search.space import Values, configured_values, nest, suggest
+from minigpt_pipeline.search.space import Values, configured_values, nest, possible_values, suggest
 from minigpt_pipeline.search.study_store import REASON, REFUSED, UNFINISHED, judged_trials, refused_trials
 from minigpt_pipeline.search.sweep_log import SweepLog, TrialLog
 from minigpt_pipeline.search.timing import limit_steps
@@ -85,7 +85,7 @@ class Search:
     ) -> None:
         self.study = study
         self.sweep = sweep
-        self.base = nest(limits_of_trials(sweep), base)
+        self.base = nest(limits_of_trials(sweep, base), base)
         self.train_trial = train_trial
         self.sweep_log = sweep_log
         self.clock = clock
@@ -237,16 +237,35 @@ class Search:
 INTERRUPTED = "interrupted"
 
 
-def limits_of_trials(sweep: SweepParameters) -> Values:
-    """Return what every trial has in place of what `training` says; texts and checkpoints would only take time."""
-    return {
+ENDLESS = 1_000_000
+"""Epochs, of which a trial never reaches the last."""
+
+
+def limits_of_trials(sweep: SweepParameters, base: Mapping[str, Any]) -> Values:
+    """Return what every trial has in place of what `training` says; texts and checkpoints would only take time.
+
+    Its own limit ends a trial, and its epochs don't, but where the learning rate falls to zero with the last of them:
+    without steps that are given or timed, a cosine knows no other end.
+
+    Args:
+        sweep: Supplies the limits.
+        base: `model` and `training`, as they are configured.
+    """
+    limits: Values = {
         "training.max_steps": sweep.trial.max_steps,
         "training.max_minutes": sweep.trial.max_minutes,
         "training.evaluate_every_steps": sweep.trial.evaluate_every_steps,
-        "training.sample_every_epochs": 1_000_000,
+        "training.sample_every_epochs": ENDLESS,
         "training.checkpoint_every_minutes": None,
         "training.checkpoint_every_steps": None,
     }
+    falls_with_epochs = (
+        sweep.trial.max_steps is None
+        and sweep.trial.timed_steps is None
+        and "cosine" in possible_values("training.optimizer.decay", base, sweep.space)
+        and None in possible_values("training.optimizer.decay_steps", base, sweep.space)
+    )
+    return limits if falls_with_epochs else limits | {"training.epochs": ENDLESS}
 
 
 def make_sampler(sweep: SweepParameters, num_judged: int, num_refused: int) -> Any:

@@ -44,13 +44,32 @@ def configured_values(base: Mapping[str, Any], space: Sequence[SearchedParameter
     """
     values: Values = {}
     for parameter in space:
-        value: Any = base
-        for field in parameter.name.split("."):
-            value = value[field]
+        value = _value_of(parameter.name, base)
         if not _holds(parameter, value):
             return None
         values[parameter.name] = value
     return values
+
+
+def possible_values(name: str, base: Mapping[str, Any], space: Sequence[SearchedParameter]) -> list[Any]:
+    """Return what trials may have for a parameter: what the space names, of a range both ends, or what is configured.
+
+    Args:
+        name: Such as `training.optimizer.decay`.
+        base: `model` and `training`, as they are configured.
+        space: The parameters that vary.
+    """
+    for parameter in space:
+        if parameter.name == name:
+            return parameter.choices or [parameter.low, parameter.high]
+    return [_value_of(name, base)]
+
+
+def _value_of(name: str, base: Mapping[str, Any]) -> Any:
+    value: Any = base
+    for field in name.split("."):
+        value = value[field]
+    return value
 
 
 def _holds(parameter: SearchedParameter, value: Any) -> bool:

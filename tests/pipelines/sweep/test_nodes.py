@@ -59,6 +59,20 @@ def test_a_model_that_tensorflow_has_no_memory_for_ends_its_trial_alone(
     assert trials["reason"].tolist() == ["the model does not fit in memory", ""]
 
 
+def test_a_trial_that_is_timed_takes_the_steps_of_its_minutes_whatever_its_epochs_are(
+    search: SearchReal,
+) -> None:
+    limits = {"max_steps": 40, "max_minutes": 0.05, "evaluate_every_steps": 100, "timed_steps": 2}
+
+    trials, looks, log = search(**limits)
+
+    assert trials["state"].tolist() == ["complete", "complete"]
+    for number, trial_looks in looks.groupby("trial"):
+        steps = int(log.trials[number].facts["max_steps"])
+        assert steps > 15  # of the five epochs that training has
+        assert trial_looks["step"].max() == steps
+
+
 @pytest.fixture
 def trials() -> pd.DataFrame:
     """As `tabulate_trials` gives them: three trained to their end."""
