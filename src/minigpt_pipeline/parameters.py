@@ -366,10 +366,11 @@ class SweepParameters(Parameters):
 
     @model_validator(mode="after")
     def _has_time_for_a_trial(self) -> Self:
-        if self.trial.max_minutes is not None and self.trial.max_minutes > self.max_minutes:
+        # As long as the search is too long: a trial that the end of the search would cut off is not begun.
+        if self.trial.max_minutes is not None and self.trial.max_minutes >= self.max_minutes:
             raise ValueError(
-                f"max_minutes={self.max_minutes:g} has no room for a trial of max_minutes={self.trial.max_minutes:g}: "
-                "change one of them in conf/base/parameters_sweep.yml"
+                f"max_minutes={self.max_minutes:g} has no room for a trial of max_minutes={self.trial.max_minutes:g}, "
+                "which takes a little longer: change one of them in conf/base/parameters_sweep.yml"
             )
         return self
 
