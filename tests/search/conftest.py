@@ -64,6 +64,8 @@ class ListTrialLog(ListLog):
 class ListSweepLog:
     """A `SweepLog` that remembers."""
 
+    environment = "test"
+
     def __init__(self) -> None:
         self.trials: dict[int, ListTrialLog] = {}
         self.best: list[float] = []

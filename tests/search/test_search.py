@@ -313,7 +313,7 @@ def test_a_search_without_one_trained_model_says_why(store: StudyStore, run_sear
     run_search(space=[{"name": "model.num_heads", "choices": [5]}])
 
     with store.open({}) as study, pytest.raises(NoTrialError, match=r"None of 100 trials .* not divisible"):
-        describe_best(study)
+        describe_best(study, "test")
 
 
 @pytest.mark.parametrize(
@@ -376,7 +376,7 @@ def test_the_best_parameters_can_be_trained_with(store: StudyStore, run_search: 
     run_search()
 
     with store.open({}) as study:
-        written = describe_best(study)
+        written = describe_best(study, "test")
         best = study.best_trial
     assert yaml.safe_load(written) == {
         "training": {"optimizer": {"learning_rate": best.params["training.optimizer.learning_rate"]}},

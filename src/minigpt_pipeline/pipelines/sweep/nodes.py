@@ -91,7 +91,8 @@ def search_parameters(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
     )
     with sweep_study.open(fingerprint) as study:
         Search(study, sweep, base, train_trial, sweep_log).run()
-        return tabulate_trials(study, sweep), tabulate_looks(study), describe_best(study)
+        best = describe_best(study, sweep_log.environment)
+        return tabulate_trials(study, sweep), tabulate_looks(study), best
 
 
 def forget_models() -> None:
