@@ -22,6 +22,8 @@ BASE: dict[str, Any] = {
         "feed_forward_dim": 8,
         "num_blocks": 1,
         "dropout": 0.1,
+        "output_layer": "full",
+        "rare_word_dim": None,
     },
     "training": {
         "seed": 1,

@@ -64,6 +64,15 @@ def test_a_space_without_what_is_configured_has_no_such_trial(parameter: dict[st
     assert configured_values(BASE, [learning_rate, SearchedParameter(**parameter)]) is None
 
 
+def test_a_searched_parameter_that_changes_nothing_is_named(
+    run_search: RunSearch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_search(max_trials=1, space=[{"name": "model.rare_word_dim", "choices": [None, 8]}])
+
+    warning = "The space names model.rare_word_dim, which changes nothing without model.output_layer=adaptive"
+    assert warning in caplog.text
+
+
 FALLS = {"decay": "cosine"}
 MINUTES = {"max_steps": None, "max_minutes": 1}
 

@@ -13,7 +13,14 @@ from minigpt_pipeline.model.training_log import TrainingLog
 from minigpt_pipeline.parameters import ModelParameters, SweepParameters, TrainingParameters
 from minigpt_pipeline.search.pruning import losses_at_rungs, make_pruner, share_done
 from minigpt_pipeline.search.reporting_log import Look, ReportingLog
-from minigpt_pipeline.search.space import Values, configured_values, nest, possible_values, suggest
+from minigpt_pipeline.search.space import (
+    Values,
+    configured_values,
+    nest,
+    possible_values,
+    suggest,
+    without_effect,
+)
 from minigpt_pipeline.search.study_store import REASON, REFUSED, UNFINISHED, judged_trials, refused_trials
 from minigpt_pipeline.search.sweep_log import SweepLog, TrialLog
 from minigpt_pipeline.search.timing import limit_steps
@@ -95,6 +102,8 @@ class Search:
 
     def run(self) -> None:
         """Try what is configured, then other parameters, until a limit is reached or the user asks to end."""
+        for name, needed in without_effect(self.base, self.sweep.space).items():
+            logger.warning("The space names %s, which changes nothing without %s", name, needed)
         configured = configured_values(self.base, self.sweep.space)
         if configured and not self.study.get_trials():
             self.study.enqueue_trial(configured)
