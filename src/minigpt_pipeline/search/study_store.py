@@ -70,6 +70,15 @@ class StudyStore:
             finally:
                 storage.engine.dispose()
 
+    def check_free(self) -> None:
+        """See that the file can be opened.
+
+        Raises:
+            StudyError: If another search is at work on it.
+        """
+        with self._locked():
+            pass
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         from filelock import FileLock, Timeout
