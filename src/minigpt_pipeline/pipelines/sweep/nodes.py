@@ -68,6 +68,7 @@ def search_parameters(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
 
     Raises:
         NoTrialError: If not one trial was trained to its end.
+        StudyError: If the trials are of other parameters, data or compute, or another search is at work on them.
     """
 
     def train_trial(
