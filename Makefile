@@ -72,7 +72,7 @@ samples: install ## Texts of the model of ENV for each preset, none picked, in d
 	$(BIN)/python -m benchmarks.write_samples --env $(ENV)
 
 .PHONY: sweep
-sweep: install ## Search for better parameters (conf/base/parameters_sweep.yml); what was killed or has ended goes on
+sweep: install ## Search for better parameters (ENV=sample: half an hour; ENV=base: a night); what was killed or has ended goes on
 	$(BIN)/kedro run --pipeline sweep --env $(ENV)
 
 .PHONY: results

@@ -194,7 +194,12 @@ SAMPLING = {"temperature": 1.0, "top_k": 10, "top_p": None, "max_new_tokens": 5,
         (
             "SweepParameters",
             SWEEP | {"max_minutes": 10},
-            "max_minutes=10 has no room for a trial of max_minutes=12: .*parameters_sweep.yml",
+            "max_minutes=10 has no room for a trial of max_minutes=12, .*parameters_sweep.yml",
+        ),
+        (
+            "SweepParameters",
+            SWEEP | {"max_minutes": 12},
+            "max_minutes=12 has no room for a trial of max_minutes=12, which takes a little longer",
         ),
         (
             "SweepParameters",

@@ -23,6 +23,7 @@ from benchmarks.write_results import BEGIN, END
 from benchmarks.write_results import main as write_results
 from benchmarks.write_samples import find_origin, write_page
 from minigpt_pipeline.comparison.selection import RunSelectionError
+from minigpt_pipeline.search.study_store import StudyError
 from minigpt_pipeline.tracking.store import TrackingStoreError
 
 pytestmark = pytest.mark.slow
@@ -504,6 +505,27 @@ def test_a_search_is_one_run_with_its_trials_below_it_also_when_it_goes_on(stage
         "sweep/search.png",
     } <= list_artifacts(search.info.run_id)
     best = (data / "08_reporting/best_parameters.yml").read_text()
-    arguments = best.splitlines()[1].removeprefix("# kedro run --params ")
-    assert "training.optimizer.learning_rate=" in arguments
+    command = "# kedro run --env test --params training.optimizer.learning_rate="
+    assert best.splitlines()[1].startswith(command)
     assert not search.inputs.dataset_inputs
+
+
+def test_a_search_that_refuses_other_parameters_leaves_its_run_as_it_was(staged: Path) -> None:
+    kedro_run(staged, ["sweep"])
+    searches = {"pipeline": "sweep", "environment": "test"}.items()
+
+    def read_search() -> list[Any]:
+        (run,) = (
+            run
+            for run in list_runs(staged)
+            if searches <= run.data.tags.items() and "trial" not in run.data.tags
+        )
+        return [run.info.status, run.info.end_time, run.data.tags, run.data.params]
+
+    before = read_search()
+
+    with pytest.raises(StudyError, match="made with other sweep, and can't be compared"):
+        kedro_run(staged, ["sweep"], {"sweep": {"seed": 8}})
+
+    assert before[0] == "FINISHED"
+    assert read_search() == before

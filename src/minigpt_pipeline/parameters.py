@@ -337,7 +337,8 @@ class TrialParameters(Parameters):
     """Steps between two looks at the `validation` films; at each of them a trial may be given up."""
     timed_steps: Annotated[int, Field(ge=2)] | None
     """Steps that are timed before a trial, so that its learning rate falls to zero within `max_minutes` at the speed of
-    its model; null means that it falls as `training` says."""
+    its model; null means that it falls as `training` says, and with a cosine to the last of its epochs these may end a
+    trial before `max_minutes` do."""
 
     @model_validator(mode="after")
     def _has_a_limit(self) -> Self:
@@ -355,7 +356,7 @@ class PruningParameters(Parameters):
     """When a trial is given up: at a look at which its lowest loss is above the median of the others' then."""
 
     first_trials: Annotated[int, Field(ge=1)]
-    """Trials that must have been trained to their end before."""
+    """Trials that must have been trained to their end before, each with a loss at this share of it."""
     first_share: Share
     """Part of a trial before which it is never given up: what learns slowly at first may be the best at last."""
 
@@ -376,10 +377,11 @@ class SweepParameters(Parameters):
 
     @model_validator(mode="after")
     def _has_time_for_a_trial(self) -> Self:
-        if self.trial.max_minutes is not None and self.trial.max_minutes > self.max_minutes:
+        # As long as the search is too long: a trial that the end of the search would cut off is not begun.
+        if self.trial.max_minutes is not None and self.trial.max_minutes >= self.max_minutes:
             raise ValueError(
-                f"max_minutes={self.max_minutes:g} has no room for a trial of max_minutes={self.trial.max_minutes:g}: "
-                "change one of them in conf/base/parameters_sweep.yml"
+                f"max_minutes={self.max_minutes:g} has no room for a trial of max_minutes={self.trial.max_minutes:g}, "
+                "which takes a little longer: change one of them in conf/base/parameters_sweep.yml"
             )
         return self
 

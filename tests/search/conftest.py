@@ -22,6 +22,8 @@ BASE: dict[str, Any] = {
         "feed_forward_dim": 8,
         "num_blocks": 1,
         "dropout": 0.1,
+        "output_layer": "full",
+        "rare_word_dim": None,
     },
     "training": {
         "seed": 1,
@@ -29,7 +31,7 @@ BASE: dict[str, Any] = {
         "epochs": 3,
         "max_steps": None,
         "max_minutes": None,
-        "optimizer": {"name": "adam", "learning_rate": 0.001},
+        "optimizer": {"name": "adam", "learning_rate": 0.001, "decay": "constant", "decay_steps": None},
         "log_every_steps": 5,
         "evaluate_every_steps": 5,
         "sample_every_epochs": 1,
@@ -63,6 +65,8 @@ class ListTrialLog(ListLog):
 
 class ListSweepLog:
     """A `SweepLog` that remembers."""
+
+    environment = "test"
 
     def __init__(self) -> None:
         self.trials: dict[int, ListTrialLog] = {}

@@ -41,7 +41,7 @@ BEST: dict[str, Any] = {
 def describe(values: dict[str, Any]) -> str:
     study = optuna.create_study()
     study.add_trial(optuna.create_trial(params=values, distributions=SPACE, value=4.2))
-    return describe_best(study)
+    return describe_best(study, "sample")
 
 
 def load_parameters(runtime_params: dict[str, Any]) -> tuple[ModelParameters, TrainingParameters]:
@@ -59,8 +59,9 @@ def test_the_command_of_the_best_trial_trains_with_its_values() -> None:
     assert first == "# Trial 0: validation loss 4.2000 nats per word."
     kedro, run, *arguments = shlex.split(second.removeprefix("# "))
     assert (kedro, run) == ("kedro", "run")
-    params = run_command.make_context("run", arguments).params["params"]
-    assert params == nest(BEST)
+    options = run_command.make_context("run", arguments).params
+    assert options["env"] == "sample"
+    assert (params := options["params"]) == nest(BEST)
     base = {
         name: group.model_dump()
         for name, group in zip(("model", "training"), load_parameters({}), strict=True)

@@ -1,4 +1,3 @@
-import math
 import signal
 import subprocess
 import sys
@@ -10,8 +9,7 @@ import pytest
 
 from minigpt_pipeline.parameters import SearchedParameter, SweepParameters, TrainingParameters
 from minigpt_pipeline.search.outcome import NoTrialError, describe_best, tabulate_looks, tabulate_trials
-from minigpt_pipeline.search.reporting_log import Look
-from minigpt_pipeline.search.search import Search, TrialResult, share_done
+from minigpt_pipeline.search.search import Search, TrialResult, limits_of_trials
 from minigpt_pipeline.search.space import configured_values
 from minigpt_pipeline.search.study_store import StudyError, StudyStore
 from tests.search.conftest import BASE, SWEEP, Clock, ListSweepLog, RunSearch, take_looks
@@ -64,6 +62,41 @@ def test_a_space_without_what_is_configured_has_no_such_trial(parameter: dict[st
 
     assert configured_values(BASE, [learning_rate]) == {"training.optimizer.learning_rate": 0.001}
     assert configured_values(BASE, [learning_rate, SearchedParameter(**parameter)]) is None
+
+
+def test_a_searched_parameter_that_changes_nothing_is_named(
+    run_search: RunSearch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_search(max_trials=1, space=[{"name": "model.rare_word_dim", "choices": [None, 8]}])
+
+    warning = "The space names model.rare_word_dim, which changes nothing without model.output_layer=adaptive"
+    assert warning in caplog.text
+
+
+FALLS = {"decay": "cosine"}
+MINUTES = {"max_steps": None, "max_minutes": 1}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "trial", "ends_with_epochs"),
+    [
+        ({}, {}, False),
+        ({}, MINUTES, False),
+        (FALLS, {}, False),
+        (FALLS, MINUTES, True),
+        (FALLS, MINUTES | {"timed_steps": 4}, False),
+        (FALLS | {"decay_steps": 9}, MINUTES, False),
+    ],
+)
+def test_epochs_end_no_trial_but_where_the_learning_rate_falls_with_them(
+    optimizer: dict[str, Any], trial: dict[str, Any], ends_with_epochs: bool
+) -> None:
+    sweep = SweepParameters(**SWEEP | {"trial": SWEEP["trial"] | trial})
+    training = BASE["training"] | {"optimizer": BASE["training"]["optimizer"] | optimizer}
+
+    limits = limits_of_trials(sweep, BASE | {"training": training})
+
+    assert ("training.epochs" not in limits) is ends_with_epochs
 
 
 def test_the_same_seed_suggests_the_same_in_one_go_and_in_two(tmp_path: Path, run_search: RunSearch) -> None:
@@ -125,6 +158,50 @@ def test_a_killed_search_tries_the_same_parameters_again_and_ends_as_if_it_had_n
     assert len(read_values(whole)) == SWEEP["max_trials"]
 
 
+class Killed(BaseException):
+    """Ends a search as a kill does, which leaves no time to write anything."""
+
+
+def test_a_trial_that_is_killed_twice_is_given_up_and_the_search_goes_on(
+    store: StudyStore, run_search: RunSearch
+) -> None:
+    def train(model: Any, training: TrainingParameters, log: Any) -> TrialResult:
+        if model.num_heads == 3:
+            raise Killed
+        return take_looks(model, training, log)
+
+    space = [{"name": "model.num_heads", "choices": [2, 3]}]
+    for _ in range(2):
+        with pytest.raises(Killed):
+            run_search(train, space=space)
+    with store.open({}):
+        pass
+
+    trials = read_trials(store, space=space)
+    first, second = trials[trials["model.num_heads"] == "3"].itertuples()
+    assert (first.state, first.reason) == ("fail", "killed")
+    assert (second.state, second.retries) == ("pruned", first.trial)
+    assert second.reason == f"killed twice, at first as trial {first.trial}"
+    assert "waiting" not in set(trials["state"])
+    run_search(space=space)
+    assert read_trials(store, space=space)["state"].isin(["complete", "pruned"]).sum() == SWEEP["max_trials"]
+
+
+def test_a_trial_that_is_killed_before_it_took_its_parameters_has_them_when_it_is_repeated(
+    store: StudyStore,
+) -> None:
+    values = {"model.num_heads": 2, "model.dropout": 0.1}
+    with store.open({}) as study:
+        study.enqueue_trial(values)
+        study.ask().suggest_int("model.num_heads", 1, 3)
+
+    with store.open({}) as study:
+        repeated = study.ask()
+
+    assert repeated.suggest_int("model.num_heads", 1, 3) == 2
+    assert repeated.suggest_float("model.dropout", 0.0, 0.4) == 0.1
+
+
 def test_pruning_gives_up_the_worse_and_none_of_the_best(store: StudyStore, run_search: RunSearch) -> None:
     log = run_search(max_trials=30, pruning={"first_trials": 3, "first_share": 0.4})
 
@@ -149,6 +226,49 @@ def test_pruning_gives_up_the_worse_and_none_of_the_best(store: StudyStore, run_
 def tabulate_losses(store: StudyStore) -> Any:
     with store.open({}) as study:
         return tabulate_looks(study).pivot(index="trial", columns="step", values="loss")
+
+
+SLOW, FAST = 2, 3
+"""Heads of models that look three times and seven times at the validation films, never at the same shares."""
+SHARES = {SLOW: (0.44, 0.88, 1.0), FAST: (0.15, 0.3, 0.45, 0.6, 0.75, 0.9, 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("others", "last", "state", "reason"),
+    [
+        # Slow trials have a loss at 45 %, where none of them has looked.
+        ([(SLOW, 0.0), (SLOW, 0.1), (SLOW, 0.0)], (FAST, 0.4), "pruned", "given up at step 3"),
+        # At 30 % one other trial has a loss, which is no median of three.
+        ([(SLOW, 0.4), (SLOW, 0.4), (FAST, 0.0)], (FAST, 0.1), "complete", ""),
+        # A slow one is judged at its first look.
+        ([(FAST, 0.0), (FAST, 0.1), (FAST, 0.0)], (SLOW, 0.4), "pruned", "given up at step 1"),
+    ],
+)
+def test_models_that_differ_in_speed_are_compared_at_equal_shares(
+    store: StudyStore,
+    run_search: RunSearch,
+    others: list[tuple[int, float]],
+    last: tuple[int, float],
+    state: str,
+    reason: str,
+) -> None:
+    def train(model: Any, training: TrainingParameters, log: Any) -> TrialResult:
+        for step, share in enumerate(SHARES[model.num_heads], 1):
+            loss = 5.0 - share + model.dropout
+            log.log(step, {"train/seconds": 60 * share})
+            log.log(step, {"val/loss": loss, "train/words": step})
+        return TrialResult(loss)
+
+    with store.open({}) as study:
+        for heads, dropout in [*others, last]:
+            study.enqueue_trial({"model.num_heads": heads, "model.dropout": dropout})
+    space = SWEEP["space"][1:]
+    trial = SWEEP["trial"] | {"max_steps": None, "max_minutes": 1}
+    run_search(train, trial=trial, space=space, max_trials=4, pruning={"first_trials": 3, "first_share": 0.3})
+
+    *_, judged = read_trials(store, space=space).itertuples()
+    assert judged.state == state
+    assert judged.reason.startswith(reason)
 
 
 def test_the_minutes_are_kept_over_all_attempts(store: StudyStore, run_search: RunSearch) -> None:
@@ -202,20 +322,29 @@ def test_a_search_without_one_trained_model_says_why(store: StudyStore, run_sear
     run_search(space=[{"name": "model.num_heads", "choices": [5]}])
 
     with store.open({}) as study, pytest.raises(NoTrialError, match=r"None of 100 trials .* not divisible"):
-        describe_best(study)
+        describe_best(study, "test")
 
 
-def test_a_loss_that_is_not_finite_ends_the_trial_alone(store: StudyStore, run_search: RunSearch) -> None:
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (FloatingPointError("The training loss is nan at step 3"), "The training loss is nan at step 3"),
+        (MemoryError(), "no memory is left"),
+    ],
+)
+def test_a_training_that_breaks_down_ends_its_trial_alone(
+    store: StudyStore, run_search: RunSearch, error: Exception, reason: str
+) -> None:
     def train(_model: Any, training: TrainingParameters, log: Any) -> TrialResult:
         if training.optimizer.learning_rate > 0.01:
-            raise FloatingPointError("The training loss is nan at step 3")
+            raise error
         return take_looks(_model, training, log)
 
     run_search(train)
 
     trials = read_trials(store)
     assert set(trials["state"]) == {"complete", "pruned"}
-    assert set(trials.query("state == 'pruned'")["reason"]) == {"The training loss is nan at step 3"}
+    assert set(trials.query("state == 'pruned'")["reason"]) == {reason}
 
 
 def test_an_interrupt_ends_the_search_with_what_is_there(store: StudyStore, run_search: RunSearch) -> None:
@@ -232,13 +361,31 @@ def test_an_interrupt_ends_the_search_with_what_is_there(store: StudyStore, run_
     assert trials["reason"].tolist()[2] == "interrupted"
 
 
+def test_an_interrupt_while_a_trial_is_timed_ends_the_search_too(
+    store: StudyStore, run_search: RunSearch
+) -> None:
+    trained: list[int | None] = []
+
+    def train(_model: Any, training: TrainingParameters, _log: Any) -> TrialResult:
+        trained.append(training.max_steps)
+        return TrialResult(1.0, is_interrupted=True)
+
+    trial = {"max_steps": None, "max_minutes": 1, "evaluate_every_steps": 1, "timed_steps": 4}
+    run_search(train, trial=trial)
+
+    assert trained == [4]
+    trials = read_trials(store)
+    assert trials["state"].tolist() == ["fail", "waiting"]
+    assert trials["reason"].tolist()[0] == "interrupted"
+
+
 def test_the_best_parameters_can_be_trained_with(store: StudyStore, run_search: RunSearch) -> None:
     import yaml
 
     run_search()
 
     with store.open({}) as study:
-        written = describe_best(study)
+        written = describe_best(study, "test")
         best = study.best_trial
     assert yaml.safe_load(written) == {
         "training": {"optimizer": {"learning_rate": best.params["training.optimizer.learning_rate"]}},
@@ -269,15 +416,3 @@ def test_trials_of_other_data_are_not_gone_on_with(
         store.open({"data": "b"}),
     ):
         pass
-
-
-@pytest.mark.parametrize(
-    ("max_steps", "max_minutes", "share"), [(40, None, 0.25), (None, 1, 0.5), (40, 1, 0.5), (5, None, 1.0)]
-)
-def test_a_share_is_of_the_limit_that_comes_first(
-    max_steps: int | None, max_minutes: float | None, share: float
-) -> None:
-    limits = {"max_steps": max_steps, "max_minutes": max_minutes}
-    training = TrainingParameters(**BASE["training"] | limits)
-
-    assert math.isclose(share_done(Look(10, 100, 30.0, 1.0), training), share)

@@ -62,8 +62,12 @@ def tabulate_looks(study: "Study") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(LOOK_TYPES)).astype(LOOK_TYPES)
 
 
-def describe_best(study: "Study") -> str:
+def describe_best(study: "Study", environment: str) -> str:
     """Return the parameters of the best trial as YAML, for a file of `conf/` or for `--params`.
+
+    Args:
+        study: The trials.
+        environment: In which they were trained; what the space does not name is configured there.
 
     Raises:
         NoTrialError: If no trial was trained to its end; the message says what became of them.
@@ -82,7 +86,7 @@ def describe_best(study: "Study") -> str:
     arguments = ",".join(f"{name}={_write(value)}" for name, value in values.items())
     return (
         f"# Trial {best.number}: validation loss {best.value:.4f} nats per word.\n"
-        f"# kedro run --params {arguments}\n{yaml.safe_dump(nest(values), sort_keys=False)}"
+        f"# kedro run --env {environment} --params {arguments}\n{yaml.safe_dump(nest(values), sort_keys=False)}"
     )
 
 

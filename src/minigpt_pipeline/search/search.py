@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,21 +11,26 @@ import numpy as np
 from minigpt_pipeline.model.interruption import Interruption, interruptible
 from minigpt_pipeline.model.training_log import TrainingLog
 from minigpt_pipeline.parameters import ModelParameters, SweepParameters, TrainingParameters
+from minigpt_pipeline.search.pruning import losses_at_rungs, make_pruner, share_done
 from minigpt_pipeline.search.reporting_log import Look, ReportingLog
-from minigpt_pipeline.search.space import Values, configured_values, nest, suggest
+from minigpt_pipeline.search.space import (
+    Values,
+    configured_values,
+    nest,
+    possible_values,
+    suggest,
+    without_effect,
+)
 from minigpt_pipeline.search.study_store import REASON, REFUSED, UNFINISHED, judged_trials, refused_trials
 from minigpt_pipeline.search.sweep_log import SweepLog, TrialLog
 from minigpt_pipeline.search.timing import limit_steps
 
 if TYPE_CHECKING:
     from optuna import Study
-    from optuna.pruners import BasePruner
     from optuna.trial import FrozenTrial, Trial
 
 logger = logging.getLogger(__name__)
 
-RUNGS = 20
-"""Parts of a trial at whose ends it is compared with others; steps of models that differ in speed don't compare."""
 MAX_REFUSED = 100
 """By so many there may be more refused trials than judged ones."""
 SECONDS, LOOKS = "seconds", "looks"
@@ -87,16 +92,18 @@ class Search:
     ) -> None:
         self.study = study
         self.sweep = sweep
-        self.base = nest(limits_of_trials(sweep), base)
+        self.base = nest(limits_of_trials(sweep, base), base)
         self.train_trial = train_trial
         self.sweep_log = sweep_log
         self.clock = clock
         self.spent = float(sum(trial.user_attrs.get(SECONDS, 0.0) for trial in study.get_trials()))
         self.started = clock()
-        study.pruner = make_pruner(sweep)
+        study.pruner = make_pruner(sweep.pruning)
 
     def run(self) -> None:
         """Try what is configured, then other parameters, until a limit is reached or the user asks to end."""
+        for name, needed in without_effect(self.base, self.sweep.space).items():
+            logger.warning("The space names %s, which changes nothing without %s", name, needed)
         configured = configured_values(self.base, self.sweep.space)
         if configured and not self.study.get_trials():
             self.study.enqueue_trial(configured)
@@ -178,27 +185,35 @@ class Search:
             looks.append(measured)
             trial.set_user_attr(LOOKS, [list(each) for each in looks])
             trial.set_user_attr(SECONDS, self.clock() - started)
-            self._judge(trial, measured, share_done(measured, training))
+            self._judge(trial, looks, training)
 
         try:
             model = ModelParameters.model_validate(parameters["model"])
             training = TrainingParameters.model_validate(parameters["training"])
-            if self.sweep.trial.timed_steps is not None:
-                training = limit_steps(self.train_trial, model, training, self.sweep.trial.timed_steps)
+            if (timed_steps := self.sweep.trial.timed_steps) is not None:
+                training = limit_steps(self._train_to_the_end, model, training, timed_steps)
                 log.describe({"max_steps": str(training.max_steps)})
-            result = self.train_trial(model, training, ReportingLog(log, look))
-        except FloatingPointError as error:
-            raise TrialEndedError(str(error)) from error
+            return self._train_to_the_end(model, training, ReportingLog(log, look))
+        except (FloatingPointError, MemoryError) as error:
+            raise TrialEndedError(str(error) or "no memory is left") from error
         except ValueError as error:
             raise TrialEndedError(describe_refusal(error), is_refused=True) from error
+
+    def _train_to_the_end(
+        self, model: ModelParameters, training: TrainingParameters, log: TrainingLog
+    ) -> float:
+        """Train, also to time it: what was interrupted tells neither a loss nor a speed."""
+        result = self.train_trial(model, training, log)
         if result.is_interrupted:
             raise TrialEndedError(INTERRUPTED, is_unfinished=True)
         return result.loss
 
-    def _judge(self, trial: "Trial", measured: Look, share: float) -> None:
+    def _judge(self, trial: "Trial", looks: Sequence[Look], training: TrainingParameters) -> None:
         """Give a trial up that is worse than others were at this share of theirs, or that has no time left."""
-        trial.report(measured.loss, int(RUNGS * share))
-        if share >= 1:
+        measured, shares = looks[-1], [share_done(each, training) for each in looks]
+        for rung, loss in losses_at_rungs(shares, [each.loss for each in looks]).items():
+            trial.report(loss, rung)
+        if shares[-1] >= 1:
             return
         if trial.should_prune():
             raise TrialEndedError(f"given up at step {measured.step}, validation loss {measured.loss:.4f}")
@@ -231,16 +246,35 @@ class Search:
 INTERRUPTED = "interrupted"
 
 
-def limits_of_trials(sweep: SweepParameters) -> Values:
-    """Return what every trial has in place of what `training` says; texts and checkpoints would only take time."""
-    return {
+ENDLESS = 1_000_000
+"""Epochs, of which a trial never reaches the last."""
+
+
+def limits_of_trials(sweep: SweepParameters, base: Mapping[str, Any]) -> Values:
+    """Return what every trial has in place of what `training` says; texts and checkpoints would only take time.
+
+    Its own limit ends a trial, and its epochs don't, but where the learning rate falls to zero with the last of them:
+    without steps that are given or timed, a cosine knows no other end.
+
+    Args:
+        sweep: Supplies the limits.
+        base: `model` and `training`, as they are configured.
+    """
+    limits: Values = {
         "training.max_steps": sweep.trial.max_steps,
         "training.max_minutes": sweep.trial.max_minutes,
         "training.evaluate_every_steps": sweep.trial.evaluate_every_steps,
-        "training.sample_every_epochs": 1_000_000,
+        "training.sample_every_epochs": ENDLESS,
         "training.checkpoint_every_minutes": None,
         "training.checkpoint_every_steps": None,
     }
+    falls_with_epochs = (
+        sweep.trial.max_steps is None
+        and sweep.trial.timed_steps is None
+        and "cosine" in possible_values("training.optimizer.decay", base, sweep.space)
+        and None in possible_values("training.optimizer.decay_steps", base, sweep.space)
+    )
+    return limits if falls_with_epochs else limits | {"training.epochs": ENDLESS}
 
 
 def make_sampler(sweep: SweepParameters, num_judged: int, num_refused: int) -> Any:
@@ -261,28 +295,6 @@ def make_sampler(sweep: SweepParameters, num_judged: int, num_refused: int) -> A
         warnings.simplefilter("ignore", ExperimentalWarning)
         num_random = sweep.random_trials + num_refused
         return TPESampler(seed=seed, n_startup_trials=num_random, multivariate=True)
-
-
-def make_pruner(sweep: SweepParameters) -> "BasePruner":
-    """Return the median rule of Vizier (Golovin et al., 2017), which a search of tens of trials has use of.
-
-    Hyperband (Li et al., 2018) divides its trials among brackets, most of which end after a small share of their
-    training: a learning rate that falls to zero shows what it is worth only at its end.
-    """
-    from optuna.pruners import MedianPruner, NopPruner
-
-    if sweep.pruning is None:
-        return NopPruner()
-    return MedianPruner(
-        n_startup_trials=sweep.pruning.first_trials, n_warmup_steps=round(RUNGS * sweep.pruning.first_share)
-    )
-
-
-def share_done(measured: Look, training: TrainingParameters) -> float:
-    """Return how much of its limit a trial has used, from 0 to 1."""
-    steps = measured.step / training.max_steps if training.max_steps else 0.0
-    minutes = measured.seconds / (60 * training.max_minutes) if training.max_minutes else 0.0
-    return min(1.0, max(steps, minutes))
 
 
 def describe_refusal(error: ValueError) -> str:

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 Values = dict[str, Any]
 """Of the parameters that vary, by name: `{"model.num_blocks": 2}`."""
 
+NEEDS = {
+    "training.optimizer.adam_learning_rate": ("training.optimizer.name", "muon"),
+    "training.optimizer.decay_steps": ("training.optimizer.decay", "cosine"),
+    "model.num_frequent_words": ("model.output_layer", "adaptive"),
+    "model.rare_word_dim": ("model.output_layer", "adaptive"),
+}
+"""Parameters that change nothing but beside this value of another one."""
+
 
 def suggest(trial: "Trial", space: Sequence[SearchedParameter]) -> Values:
     """Ask the sampler for a value of each parameter.
@@ -44,13 +52,47 @@ def configured_values(base: Mapping[str, Any], space: Sequence[SearchedParameter
     """
     values: Values = {}
     for parameter in space:
-        value: Any = base
-        for field in parameter.name.split("."):
-            value = value[field]
+        value = _value_of(parameter.name, base)
         if not _holds(parameter, value):
             return None
         values[parameter.name] = value
     return values
+
+
+def possible_values(name: str, base: Mapping[str, Any], space: Sequence[SearchedParameter]) -> list[Any]:
+    """Return what trials may have for a parameter: what the space names, of a range both ends, or what is configured.
+
+    Args:
+        name: Such as `training.optimizer.decay`.
+        base: `model` and `training`, as they are configured.
+        space: The parameters that vary.
+    """
+    for parameter in space:
+        if parameter.name == name:
+            return parameter.choices or [parameter.low, parameter.high]
+    return [_value_of(name, base)]
+
+
+def without_effect(base: Mapping[str, Any], space: Sequence[SearchedParameter]) -> dict[str, str]:
+    """Return the parameters that no trial is changed by, each with what it would need: `model.output_layer=adaptive`.
+
+    Args:
+        base: `model` and `training`, as they are configured.
+        space: The parameters that vary.
+    """
+    searched = {parameter.name for parameter in space}
+    return {
+        name: f"{other}={value}"
+        for name, (other, value) in NEEDS.items()
+        if name in searched and value not in possible_values(other, base, space)
+    }
+
+
+def _value_of(name: str, base: Mapping[str, Any]) -> Any:
+    value: Any = base
+    for field in name.split("."):
+        value = value[field]
+    return value
 
 
 def _holds(parameter: SearchedParameter, value: Any) -> bool:

@@ -20,6 +20,8 @@ FINGERPRINT = "fingerprint"
 REASON, REFUSED, UNFINISHED, RETRIES = "reason", "refused", "unfinished", "retries"
 """Attributes of a trial: why it ended before its training did; whether its parameters don't go together; whether
 nothing is known of them; and the number of the trial that it repeats."""
+KILLED = "killed"
+"""Reason of a trial whose process was no more when the search went on."""
 HARMLESS = ("code", "libraries")
 """Parts of a fingerprint that may change in the course of a search: it says so and goes on."""
 
@@ -42,7 +44,8 @@ class StudyStore:
     def open(self, fingerprint: Mapping[str, str]) -> Iterator["Study"]:
         """Open the trials of a search, or begin with none.
 
-        Trials whose search was killed are marked as failed, and their parameters are the next to be tried.
+        Trials whose search was killed are marked as failed, and their parameters are the next to be tried; those that
+        were killed twice are given up.
 
         Args:
             fingerprint: Tells the search from others; see `model.fingerprint`.
@@ -66,6 +69,15 @@ class StudyStore:
                 yield study
             finally:
                 storage.engine.dispose()
+
+    def check_free(self) -> None:
+        """See that the file can be opened.
+
+        Raises:
+            StudyError: If another search is at work on it.
+        """
+        with self._locked():
+            pass
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -106,13 +118,33 @@ class StudyStore:
 
 
 def _mark_killed(study: "Study") -> None:
+    """Mark the trial in which a search was killed.
+
+    One that repeats a killed trial is given up: what kills its process each time, as a model that is larger than the
+    memory does, would be tried again for ever.
+    """
     from optuna.trial import TrialState
 
-    for trial in study.get_trials(states=(TrialState.RUNNING,)):
-        for name, value in ((REASON, "killed"), (UNFINISHED, True)):
-            study._storage.set_trial_user_attr(trial._trial_id, name, value)
-        study.tell(trial.number, state=TrialState.FAIL)
-        logger.info("The search was killed in trial %d: its parameters are tried again", trial.number)
+    trials = study.get_trials()
+    for trial in trials:
+        if trial.state != TrialState.RUNNING:
+            continue
+        former = trial.user_attrs.get(RETRIES)
+        if former is not None and trials[former].user_attrs.get(REASON) == KILLED:
+            _set_attributes(study, trial, {REASON: f"killed twice, at first as trial {former}"})
+            study.tell(trial.number, state=TrialState.PRUNED)
+            logger.warning(
+                "The search was killed again in trial %d: its parameters are given up", trial.number
+            )
+        else:
+            _set_attributes(study, trial, {REASON: KILLED, UNFINISHED: True})
+            study.tell(trial.number, state=TrialState.FAIL)
+            logger.info("The search was killed in trial %d: its parameters are tried again", trial.number)
+
+
+def _set_attributes(study: "Study", trial: "FrozenTrial", attributes: Mapping[str, object]) -> None:
+    for name, value in attributes.items():
+        study._storage.set_trial_user_attr(trial._trial_id, name, value)
 
 
 def repeat_unfinished(study: "Study") -> None:
@@ -120,8 +152,10 @@ def repeat_unfinished(study: "Study") -> None:
     trials = study.get_trials()
     repeated = {trial.user_attrs.get(RETRIES) for trial in trials}
     for trial in trials:
-        if trial.user_attrs.get(UNFINISHED) and trial.number not in repeated and trial.params:
-            study.enqueue_trial(trial.params, user_attrs={RETRIES: trial.number})
+        # A trial that waited in the queue has its parameters there, also where it was killed before it took them all.
+        parameters = {**trial.params, **trial.system_attrs.get("fixed_params", {})}
+        if trial.user_attrs.get(UNFINISHED) and trial.number not in repeated and parameters:
+            study.enqueue_trial(parameters, user_attrs={RETRIES: trial.number})
 
 
 def judged_trials(study: "Study") -> list["FrozenTrial"]:

@@ -21,6 +21,10 @@ class TrialLog(TrainingLog, Protocol):
 class SweepLog(Protocol):
     """A sink for a search; MLflow in a run, a list in tests."""
 
+    @property
+    def environment(self) -> str:
+        """The folder of `conf/` that configures the search."""
+
     def open_trial(self, number: int, parameters: Mapping[str, Any]) -> AbstractContextManager[TrialLog]:
         """Give a trial a log of its own, which ends with the block.
 

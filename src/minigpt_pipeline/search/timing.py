@@ -19,7 +19,7 @@ def limit_steps(
     A machine that becomes busy makes it longer, and what comes of it no worse.
 
     Args:
-        train: Trains a model, which is forgotten.
+        train: Trains a model, which is forgotten. A training that is cut short raises: its times say nothing.
         model: Its sizes.
         training: Has `max_minutes`; of `max_steps` the lower number holds.
         timed_steps: Steps that are timed; the first half of them is not, in which graphs are made.

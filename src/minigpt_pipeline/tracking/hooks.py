@@ -13,6 +13,8 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from minigpt_pipeline.search.study_store import StudyError
+
 if TYPE_CHECKING:
     from minigpt_pipeline.tracking.session import TrackedSession
 
@@ -71,9 +73,13 @@ class TrackingHooks:
         print_summary(pipeline, catalog, run_id, self._store)
 
     @hook_impl
-    def on_pipeline_error(self) -> None:
-        """Mark the run as failed; what it has logged stays."""
-        if hasattr(self, "_session"):
+    def on_pipeline_error(self, error: Exception) -> None:
+        """Mark the run as failed; what it has logged stays. A search that refuses to go on has not failed."""
+        if not hasattr(self, "_session"):
+            return
+        if isinstance(error, StudyError):
+            self._session.withdraw()
+        else:
             self._session.end("FAILED")
 
 

@@ -16,6 +16,7 @@ import mlflow
 from kedro.io import AbstractDataset, DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from minigpt_pipeline.commit import read_commit
@@ -51,6 +52,7 @@ class TrackedSession:
 
     Raises:
         TrackingStoreError: If the session goes on with a trained model or a search whose run is not in the store.
+        StudyError: If another session is at work on the search: its run is left alone.
     """
 
     def __init__(
@@ -58,6 +60,9 @@ class TrackedSession:
     ) -> None:
         """Open the run."""
         self._catalog = catalog
+        if SWEEP_STUDY in pipeline.inputs():
+            self._dataset(SWEEP_STUDY).load().check_free()
+        self._run_before: Run | None = None
         self._lineages = self._read_lineages(pipeline.inputs())
         self._trains = TRAINED_MODEL in pipeline.all_outputs()
         former = next((name for name in (TRAINED_MODEL, SWEEP_STUDY) if name in self._lineages), None)
@@ -93,6 +98,7 @@ class TrackedSession:
         """Go on with the run that a dataset comes from."""
         run_id = self._lineages[name].run_id
         try:
+            self._run_before = mlflow.get_run(run_id)
             mlflow.start_run(run_id=run_id)
         except MlflowException as error:
             store, reason = hide_password(mlflow.get_tracking_uri()), str(error).splitlines()[0]
@@ -162,6 +168,23 @@ class TrackedSession:
         atexit.unregister(self.end)
         if mlflow.active_run() is not None:
             mlflow.end_run(status)
+
+    def withdraw(self) -> None:
+        """Leave the run that this session has gone on with as it was before, and end one of its own as failed.
+
+        Parameters that the run did not have stay in it: MLflow takes none back.
+        """
+        before = self._run_before
+        self.end(before.info.status if before else "FAILED")
+        if before is None:
+            return
+        client, run_id = mlflow.MlflowClient(), before.info.run_id
+        client.set_terminated(run_id, before.info.status, before.info.end_time)
+        for name, value in mlflow.get_run(run_id).data.tags.items():
+            if name not in before.data.tags:
+                client.delete_tag(run_id, name)
+            elif value != before.data.tags[name]:
+                client.set_tag(run_id, name, before.data.tags[name])
 
     def _dataset(self, name: str) -> AbstractDataset[Any, Any]:
         dataset = self._catalog.get(name)

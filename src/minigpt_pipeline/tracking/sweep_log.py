@@ -27,6 +27,11 @@ class MlflowTrialLog(MlflowTrainingLog):
 class MlflowSweepLog:
     """Writes to the run of a search, which is open, and to those of its trials."""
 
+    @property
+    def environment(self) -> str:
+        """What the run says of the session that opened it."""
+        return _tags_of_search()["environment"]
+
     @contextmanager
     def open_trial(self, number: int, parameters: Mapping[str, Any]) -> Iterator[MlflowTrialLog]:
         """Open a child run with the parameters of a trial."""
@@ -34,8 +39,8 @@ class MlflowSweepLog:
 
         from minigpt_pipeline.tracking.parameter_logging import flatten_parameters, log_parameters
 
-        parent = mlflow.get_run(mlflow.active_run().info.run_id)
-        common = {name: parent.data.tags[name] for name in COMMON_TAGS if name in parent.data.tags}
+        of_search = _tags_of_search()
+        common = {name: of_search[name] for name in COMMON_TAGS if name in of_search}
         tags = common | {"pipeline": "sweep", TRIAL_TAG: str(number)}
         with mlflow.start_run(run_name=f"trial {number}", nested=True, tags=tags, log_system_metrics=False):
             for group, value in parameters.items():
@@ -47,6 +52,13 @@ class MlflowSweepLog:
         import mlflow
 
         mlflow.log_metrics(metrics, step=step)
+
+
+def _tags_of_search() -> dict[str, str]:
+    import mlflow
+
+    tags: dict[str, str] = mlflow.get_run(mlflow.active_run().info.run_id).data.tags
+    return tags
 
 
 class SweepLogDataset(AbstractDataset[NoReturn, MlflowSweepLog]):

@@ -1,9 +1,76 @@
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from minigpt_pipeline.pipelines.sweep.nodes import plot_parameters, plot_search
+from minigpt_pipeline.parameters import SweepParameters
+from minigpt_pipeline.pipelines.sweep import nodes
+from minigpt_pipeline.pipelines.sweep.nodes import plot_parameters, plot_search, search_parameters
+from minigpt_pipeline.search.study_store import StudyStore
+from tests.search.conftest import ListSweepLog
+
+SearchReal = Callable[..., tuple[pd.DataFrame, pd.DataFrame, ListSweepLog]]
+
+
+@pytest.fixture
+def search(training_inputs: dict[str, Any], tmp_path: Path) -> SearchReal:
+    """A search that trains for real: two letters wide, steps of milliseconds."""
+
+    def run(**trial: Any) -> tuple[pd.DataFrame, pd.DataFrame, ListSweepLog]:
+        inputs = {name.removeprefix("params:"): value for name, value in training_inputs.items()}
+        del inputs["training_log"], inputs["checkpoints"]
+        limits = {"max_steps": 4, "max_minutes": None, "evaluate_every_steps": 2, "timed_steps": None}
+        sweep = SweepParameters(
+            seed=1,
+            max_minutes=5,
+            max_trials=2,
+            random_trials=2,
+            trial=limits | trial,
+            pruning=None,
+            space=[{"name": "model.embed_dim", "choices": [8, 16]}],
+        )
+        log = ListSweepLog()
+        study = StudyStore(tmp_path / "sweep.db")
+        trials, looks, _ = search_parameters(**inputs, sweep=sweep, sweep_study=study, sweep_log=log)
+        return trials, looks, log
+
+    return run
+
+
+def test_a_model_that_tensorflow_has_no_memory_for_ends_its_trial_alone(
+    search: SearchReal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tensorflow as tf
+
+    train_model = nodes.train_model
+
+    def train(*inputs: Any) -> Any:
+        monkeypatch.setattr(nodes, "train_model", train_model)
+        raise tf.errors.ResourceExhaustedError(None, None, "Graph execution error:\n\nDetected at node")
+
+    monkeypatch.setattr(nodes, "train_model", train)
+
+    trials, _, _ = search()
+
+    assert trials["state"].tolist() == ["pruned", "complete"]
+    assert trials["reason"].tolist() == ["the model does not fit in memory", ""]
+
+
+def test_a_trial_that_is_timed_takes_the_steps_of_its_minutes_whatever_its_epochs_are(
+    search: SearchReal,
+) -> None:
+    limits = {"max_steps": 40, "max_minutes": 0.05, "evaluate_every_steps": 100, "timed_steps": 2}
+
+    trials, looks, log = search(**limits)
+
+    assert trials["state"].tolist() == ["complete", "complete"]
+    for number, trial_looks in looks.groupby("trial"):
+        steps = int(log.trials[number].facts["max_steps"])
+        assert steps > 15  # of the five epochs that training has
+        assert trial_looks["step"].max() == steps
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 import gc
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -67,17 +68,19 @@ def search_parameters(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
 
     Raises:
         NoTrialError: If not one trial was trained to its end.
+        StudyError: If the trials are of other parameters, data or compute, or another search is at work on them.
     """
 
     def train_trial(
         trial_model: ModelParameters, trial_training: TrainingParameters, training_log: TrainingLog
     ) -> TrialResult:
+        forget_models()
         inputs = train_token_ids, validation_token_ids, tokenizer
-        return measure_trial(
-            train_model(*inputs, trial_model, trial_training, generation, compute, training_log, None)[
-                0
-            ].metadata
-        )
+        with naming_exhausted_memory():
+            trained_model, _, _ = train_model(
+                *inputs, trial_model, trial_training, generation, compute, training_log, None
+            )
+        return measure_trial(trained_model.metadata)
 
     base = {"model": model.model_dump(), "training": training.model_dump()}
     fingerprint = make_fingerprint(
@@ -89,19 +92,39 @@ def search_parameters(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
     )
     with sweep_study.open(fingerprint) as study:
         Search(study, sweep, base, train_trial, sweep_log).run()
-        return tabulate_trials(study, sweep), tabulate_looks(study), describe_best(study)
+        best = describe_best(study, sweep_log.environment)
+        return tabulate_trials(study, sweep), tabulate_looks(study), best
 
 
-def measure_trial(metadata: dict[str, Any]) -> TrialResult:
-    """Take from a trained model what the search wants to know, and forget the model.
-
-    Args:
-        metadata: Of the model; see `TrainingOutcome.summary`.
-    """
+def forget_models() -> None:
+    """Free the memory of the models so far, also of one whose training has failed."""
     import keras
 
     keras.utils.clear_session()
     gc.collect()  # graphs hold models in circles
+
+
+@contextmanager
+def naming_exhausted_memory() -> Iterator[None]:
+    """Say in Python's words that TensorFlow has no memory left; its own are a page long.
+
+    Raises:
+        MemoryError: If a model does not fit.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise MemoryError("the model does not fit in memory") from error
+
+
+def measure_trial(metadata: dict[str, Any]) -> TrialResult:
+    """Take from a trained model what the search wants to know.
+
+    Args:
+        metadata: Of the model; see `TrainingOutcome.summary`.
+    """
     return TrialResult(float(metadata["best_validation_loss"]), metadata["ended_by"] == "interrupt")
 
 

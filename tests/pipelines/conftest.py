@@ -1,4 +1,4 @@
-"""What the `training` pipeline takes, small."""
+"""What training takes, small: of the `training` pipeline, and of each trial of `sweep`."""
 
 import string
 from pathlib import Path
