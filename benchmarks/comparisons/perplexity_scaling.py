@@ -276,23 +276,53 @@ def draw(points: Mapping[str, Mapping[str, Any]]) -> Any:
 
     figure = Figure(figsize=(12, 4.5), layout="constrained")
     panels = figure.subplots(1, 3, sharey=True)
-    sizes = list(dict.fromkeys(name.rsplit(", ", 1)[0] for name in points))
+    axes = {"minutes": 1.0, "words": 1e-6, "parameters": 1e-6}
+    found = {name: summarize_point(point) for name, point in points.items()}
+    sizes = list(dict.fromkeys(map(_size_of, points)))
     for name, point in points.items():
-        size = name.rsplit(", ", 1)[0]
-        colour = f"C{sizes.index(size)}"
-        best = summarize_point(point)
-        for panel, axis in zip(panels, ("minutes", "words"), strict=False):
-            looks = [(look[axis], look["perplexity"]) for look in point["looks"] if look[axis] > 0]
-            panel.plot(*zip(*looks, strict=True), color=colour, alpha=0.5)
-        for panel, axis in zip(panels, ("minutes", "words", "parameters"), strict=True):
-            panel.plot(best[axis], best["perplexity"], "o", color=colour)
+        colour = f"C{sizes.index(_size_of(name))}"
+        for panel, (axis, scale) in zip(panels, axes.items(), strict=True):
+            if axis != "parameters":
+                looks = [
+                    (scale * look[axis], look["perplexity"]) for look in point["looks"] if look[axis] > 0
+                ]
+                panel.plot(*zip(*looks, strict=True), color=colour, alpha=0.5)
+            panel.plot(scale * found[name][axis], found[name]["perplexity"], "o", color=colour)
+    for minutes in dict.fromkeys(map(_minutes_of, points)):
+        budget = [found[name] for name in points if _minutes_of(name) == minutes and _size_of(name) in SIZES]
+        line = sorted((1e-6 * point["parameters"], point["perplexity"]) for point in budget)
+        if len(line) > 1:
+            panels[2].plot(*zip(*line, strict=True), color="0.6", linewidth=1, zorder=0)
+            panels[2].annotate(
+                f" {minutes}", line[-1], color="0.4", fontsize="small", va="bottom", ha="right"
+            )
     for size in sizes:
         panels[0].plot([], [], color=f"C{sizes.index(size)}", marker="o", label=size)
-    for panel, label in zip(panels, ("minutes of training", "words trained on", "parameters"), strict=True):
+    labels = "minutes of training", "words trained on (million)", "parameters (million)"
+    for panel, label in zip(panels, labels, strict=True):
         panel.set_xlabel(label)
-        panel.set_xscale("log")
-        panel.set_yscale("log")
+        _number(panel)
         panel.grid(alpha=0.2)
     panels[0].set_ylabel("validation perplexity")
     panels[0].legend(frameon=False, fontsize="small")
     return figure
+
+
+def _size_of(name: str) -> str:
+    return name.rpartition(", ")[0]
+
+
+def _minutes_of(name: str) -> str:
+    return name.rpartition(", ")[2]
+
+
+def _number(panel: Any) -> None:
+    """Count in ratios, and write numbers as people do."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    for axis in (panel.xaxis, panel.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 6, 8)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
