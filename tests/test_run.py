@@ -266,6 +266,9 @@ def test_samples_name_the_run_and_hold_as_many_texts_as_asked(whole: Path) -> No
 def test_results_are_written_from_the_newest_run(whole: Path) -> None:
     readme = whole / "README.md"
     readme.write_text(f"{BEGIN}{END}")
+    kedro_run(whole, ["generation"], {"generation": {"sampling": {"temperature": 0.5}}})
+    assert write_results(["--env", "test", "--readme", str(readme)], project=whole) == 1
+    kedro_run(whole, ["generation"])
 
     assert write_results(["--env", "test", "--readme", str(readme)], project=whole) == 0
 
@@ -309,11 +312,17 @@ def test_sampling_is_chosen_by_figures_of_texts(whole: Path) -> None:
     assert greedy["distinct_2"] < configured["distinct_2"]
 
 
-def test_a_failing_node_marks_the_run_and_keeps_what_it_logged(make_project: MakeProject) -> None:
+def test_a_failing_node_marks_the_run_and_keeps_what_it_logged(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = make_project("failing")
 
-    with pytest.raises(ValueError, match="stop_token='nosuchword'"):
-        kedro_run(project, parameters={"generation": {"sampling": {"stop_token": "nosuchword"}}})
+    def fail(*_: object) -> None:
+        raise ValueError("no words today")
+
+    monkeypatch.setattr("minigpt_pipeline.model.generation.write_samples", fail)
+    with pytest.raises(ValueError, match="no words today"):
+        kedro_run(project)
 
     (run,) = list_runs(project)
     assert run.info.status == "FAILED"
