@@ -1,10 +1,12 @@
 import dataclasses
 import string
 from collections.abc import Callable
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from minigpt_pipeline.model import quality
 from minigpt_pipeline.model.generation import Writer
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.quality import measure_ends, write_beside
@@ -81,3 +83,21 @@ def test_measure_ends_writes_until_the_model_ends_a_text(
 
     assert (figures["whole_mean_length"], figures["whole_ended_share"]) == (length, ended_share)
     assert (figures["human_whole_mean_length"], figures["human_whole_ended_share"]) == (12, 1)
+
+
+def test_measure_ends_begins_as_reviews_from_all_over_the_table(
+    model: MiniGPT, reference: ReferenceReviews, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[list[int]] = []
+    continue_texts = quality.continue_texts
+
+    def listen(writer: Writer, tokenizer: WordTokenizer, prompts: list[list[int]], *others: Any) -> Any:
+        begun.extend(prompts)
+        return continue_texts(writer, tokenizer, prompts, *others)
+
+    monkeypatch.setattr(quality, "continue_texts", listen)
+
+    measure_ends(reference, Writer(model, has_learnt_ends=True), SAMPLING, 3, 5)
+    measure_ends(reference, Writer(model, has_learnt_ends=True), SAMPLING, 99, 5)
+
+    assert begun == [[2], [5], [8], *reference.beginnings]

@@ -67,7 +67,11 @@ def measure_ends(
     """
     until_the_end = {"max_new_tokens": max_tokens - 1, "stop_at_end_of_review": True, "stop_token": None}
     sampling = sampling.model_copy(update={"no_repeat_ngram_size": None, **until_the_end})
-    beginnings = reference.beginnings[:num_texts]
-    written = continue_texts(writer, reference.tokenizer, beginnings, sampling, range(len(beginnings)))
+    reviews = reference.beginnings
+    num_texts = min(num_texts, len(reviews))
+    beginnings = [
+        reviews[number * len(reviews) // num_texts] for number in range(num_texts)
+    ]  # of all ratings
+    written = continue_texts(writer, reference.tokenizer, beginnings, sampling, range(num_texts))
     texts = [[*beginning, *word_ids] for beginning, (word_ids, _) in zip(beginnings, written, strict=True)]
     return reference.measure_ends(texts, [ended for _, ended in written], max_tokens)

@@ -84,7 +84,7 @@ def measure_quality(
     written = write_beside(reference, writer, generation.sampling)
     figures = written.figures
     if generation.whole_texts and trained_model.has_learnt_ends:
-        figures |= measure_ends(
+        figures = figures | measure_ends(
             reference, writer, generation.sampling, generation.whole_texts, generation.max_whole_tokens
         )
     named = {f"gen/{name}": value for name, value in figures.items()}
