@@ -69,9 +69,8 @@ def measure_ends(
     sampling = sampling.model_copy(update={"no_repeat_ngram_size": None, **until_the_end})
     reviews = reference.beginnings
     num_texts = min(num_texts, len(reviews))
-    beginnings = [
-        reviews[number * len(reviews) // num_texts] for number in range(num_texts)
-    ]  # of all ratings
+    # From all over the table, which is sorted by rating.
+    beginnings = [reviews[number * len(reviews) // num_texts] for number in range(num_texts)]
     written = continue_texts(writer, reference.tokenizer, beginnings, sampling, range(num_texts))
     texts = [[*beginning, *word_ids] for beginning, (word_ids, _) in zip(beginnings, written, strict=True)]
     return reference.measure_ends(texts, [ended for _, ended in written], max_tokens)
