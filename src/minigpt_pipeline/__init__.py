@@ -1,3 +1,3 @@
 """Kedro pipelines that train, check, sample, compare and retrain a miniature GPT."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
