@@ -28,6 +28,7 @@ SWEEP = {
     "pruning": None,
     "space": [SEARCHED],
 }
+COMPUTE = {"device": "auto", "precision": "float32", "memory_growth": True, "deterministic": True}
 SAMPLING = {"temperature": 1.0, "top_k": 10, "top_p": None, "max_new_tokens": 5, "stop_token": None}
 
 
@@ -213,8 +214,25 @@ SAMPLING = {"temperature": 1.0, "top_k": 10, "top_p": None, "max_new_tokens": 5,
         ),
         (
             "ComputeSettings",
-            {"device": "tpu", "precision": "float32", "memory_growth": True, "deterministic": True},
+            COMPUTE | {"device": "tpu"},
             "device\n.*'auto', 'cpu' or 'gpu'",
+        ),
+        (
+            "ComputeSettings",
+            COMPUTE | {"memory_limit_mb": 4000},
+            "memory_limit_mb=4000 is taken at the start, and memory_growth=true as it is needed: set memory_growth to",
+        ),
+        *(
+            (
+                "ComputeSettings",
+                COMPUTE | wrong,
+                r"visible_devices=\[.*\] are numbers of GPUs, each once, for device=auto or gpu \(now (auto|cpu)\)",
+            )
+            for wrong in (
+                {"visible_devices": [1, 1]},
+                {"visible_devices": []},
+                {"device": "cpu", "visible_devices": [0]},
+            )
         ),
     ],
 )
@@ -226,6 +244,7 @@ def test_a_broken_rule_is_named(model: str, values: dict[str, Any], message: str
 def test_the_values_that_rows_begin_with_break_no_rule() -> None:
     """Else a row could be refused for another reason than its own."""
     assert parameters.SweepParameters(**SWEEP).space == [parameters.SearchedParameter(**SEARCHED)]
+    assert parameters.ComputeSettings(**COMPUTE).strategy == "one_device"
 
 
 def test_a_head_width_of_its_own_needs_no_division() -> None:

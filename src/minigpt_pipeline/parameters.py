@@ -478,5 +478,36 @@ class ComputeSettings(Parameters):
     """Of the training step; evaluation and generation always compute in float32."""
     memory_growth: bool
     """Take GPU memory as it is needed instead of all of it at the start."""
+    memory_limit_mb: Annotated[int, Field(ge=1)] | None = None
+    """MB of each GPU's memory that TensorFlow takes, all at the start; null means no limit."""
+    visible_devices: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    """Numbers of the GPUs to take, in TensorFlow's order; null means all."""
+    strategy: Literal["one_device", "mirrored"] = "one_device"
+    """`mirrored` trains on all devices, each on its part of every batch."""
+    logical_cpus: Annotated[int, Field(ge=2)] | None = None
+    """Devices that the CPU is split into where no GPU is taken, to try `mirrored` out."""
+    xla: bool = False
+    """Compile the whole training step with XLA, which TensorFlow does for some parts of it anyway."""
     deterministic: bool
     """Only operations that give the same bits in every run (`enable_op_determinism`)."""
+
+    @model_validator(mode="after")
+    def _settings_go_together(self) -> Self:
+        where = "in conf/*/catalog_compute.yml"
+        if self.memory_limit_mb is not None and self.memory_growth:
+            raise ValueError(
+                f"memory_limit_mb={self.memory_limit_mb} is taken at the start, and memory_growth=true as it is "
+                f"needed: set memory_growth to false, or memory_limit_mb to null, {where}"
+            )
+        if self.visible_devices is not None and (
+            self.device == "cpu" or not self.visible_devices or _has_twice(self.visible_devices)
+        ):
+            raise ValueError(
+                f"visible_devices={list(self.visible_devices)} are numbers of GPUs, each once, for device=auto or gpu "
+                f"(now {self.device}): change one of them, or set visible_devices to null, {where}"
+            )
+        return self
+
+
+def _has_twice(numbers: tuple[int, ...]) -> bool:
+    return len(set(numbers)) < len(numbers)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from minigpt_pipeline.model.compute import ComputeDevice
 from minigpt_pipeline.model.mini_gpt import MiniGPT, create_model
 from minigpt_pipeline.model.training_log import TrainingLog
 from minigpt_pipeline.model.training_loop import TrainingOutcome, train
@@ -73,7 +74,7 @@ def train_for(training_log: TrainingLog) -> Callable[..., TrainingOutcome]:
             as_windows(sequences),
             training,
             TrainingRecord(training_log),
-            precision=precision,
+            device=ComputeDevice("CPU", precision),
         )
 
     return run

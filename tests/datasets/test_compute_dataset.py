@@ -2,12 +2,20 @@ import pytest
 from kedro.io import DatasetError
 
 from minigpt_pipeline.datasets import ComputeDataset
+from minigpt_pipeline.parameters import ComputeSettings
 
 SETTINGS = {"device": "auto", "precision": "float32", "memory_growth": True, "deterministic": True}
 
 
 def test_load_gives_the_settings() -> None:
-    assert ComputeDataset(**SETTINGS).load().model_dump() == SETTINGS
+    found = ComputeDataset(**SETTINGS, visible_devices=[0, 2], strategy="mirrored", metadata={"a": 1}).load()
+
+    assert found == ComputeSettings(**SETTINGS, visible_devices=(0, 2), strategy="mirrored")
+
+
+def test_an_unknown_setting_is_refused_with_its_name() -> None:
+    with pytest.raises(DatasetError, match=r"(?s)catalog_compute.yml\) is wrong.*memory_limit\b"):
+        ComputeDataset(**SETTINGS, memory_limit=4000)
 
 
 def test_a_wrong_value_is_refused_with_its_name() -> None:

@@ -1,6 +1,7 @@
 import logging
 import subprocess
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -16,17 +17,36 @@ def settings(**changes: Any) -> ComputeSettings:
     return ComputeSettings(**values | changes)
 
 
-class FakeGpu:
-    name = "/physical_device:GPU:0"
+@dataclass(frozen=True)
+class FakeDevice:
+    name: str
+
+
+CPU = FakeDevice("CPU:0")
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A TensorFlow that sees one GPU, and what was asked of it."""
+def gpus() -> list[FakeDevice]:
+    """The GPUs that TensorFlow sees."""
+    return [FakeDevice("GPU:0")]
+
+
+@pytest.fixture
+def calls(gpus: list[FakeDevice], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A TensorFlow that sees some GPUs, and what was asked of it."""
     calls: dict[str, Any] = {}
     config, experimental = tf.config, tf.config.experimental
-    monkeypatch.setattr(config, "list_physical_devices", lambda kind=None: [FakeGpu()])
-    monkeypatch.setattr(config, "set_visible_devices", lambda gpus, kind: calls.update(visible=len(gpus)))
+
+    def split(device: FakeDevice, parts: list[Any]) -> None:
+        calls.setdefault("parts", []).append((device.name, [part.memory_limit for part in parts]))
+
+    monkeypatch.setattr(
+        config, "list_physical_devices", lambda kind=None: {"GPU": gpus, "CPU": [CPU]}.get(kind, [CPU, *gpus])
+    )
+    monkeypatch.setattr(
+        config, "set_visible_devices", lambda gpus, kind: calls.update(visible=[gpu.name for gpu in gpus])
+    )
+    monkeypatch.setattr(config, "set_logical_device_configuration", split)
     monkeypatch.setattr(
         config.threading,
         "set_inter_op_parallelism_threads",
@@ -46,13 +66,60 @@ def test_configure_compute_takes_a_gpu_and_says_which(
         taken = configure_compute(settings(device=device, precision="mixed_bfloat16"))
 
     assert taken == ComputeDevice("Abacus 9", "mixed_bfloat16")
-    assert calls == {"visible": 1, "growth": True, "deterministic": True}
+    assert calls == {"visible": ["GPU:0"], "growth": True, "deterministic": True}
     assert caplog.messages == ["Computing on Abacus 9, training in mixed_bfloat16"]
 
 
 def test_configure_compute_hides_the_gpu_where_a_cpu_is_asked_for(calls: dict[str, Any]) -> None:
     assert configure_compute(settings(device="cpu", deterministic=False)).name == "CPU"
-    assert calls == {"visible": 0, "kernels_at_once": 1}
+    assert calls == {"visible": [], "kernels_at_once": 1}
+
+
+def test_configure_compute_limits_the_memory_of_each_gpu(
+    gpus: list[FakeDevice], calls: dict[str, Any]
+) -> None:
+    gpus.append(FakeDevice("GPU:1"))
+
+    configure_compute(settings(memory_growth=False, memory_limit_mb=4000))
+
+    assert calls["parts"] == [("GPU:0", [4000]), ("GPU:1", [4000])]
+    assert "growth" not in calls
+
+
+def test_configure_compute_takes_the_gpus_that_are_named(
+    gpus: list[FakeDevice], calls: dict[str, Any]
+) -> None:
+    gpus += [FakeDevice("GPU:1"), FakeDevice("GPU:2")]
+
+    taken = configure_compute(settings(visible_devices=(2, 0), strategy="mirrored"))
+
+    assert calls["visible"] == ["GPU:2", "GPU:0"]
+    assert (taken.name, taken.mirrored) == (
+        "2 x Abacus 9",
+        ("GPU:0", "GPU:1"),
+    )  # as TensorFlow numbers them now
+
+
+def test_configure_compute_refuses_a_gpu_that_is_not_there(calls: dict[str, Any]) -> None:
+    with pytest.raises(
+        RuntimeError, match=r"names GPU 1, but TensorFlow sees 1, 0: GPU:0: change visible_devices in conf"
+    ):
+        configure_compute(settings(visible_devices=(0, 1)))
+
+
+def test_one_device_has_nothing_to_mirror(calls: dict[str, Any]) -> None:
+    taken = configure_compute(settings(strategy="mirrored"))
+
+    assert (taken.name, taken.mirrored) == ("Abacus 9", ())
+    assert taken.make_strategy() is tf.distribute.get_strategy()
+
+
+def test_several_gpus_without_a_strategy_are_one_device(
+    gpus: list[FakeDevice], calls: dict[str, Any]
+) -> None:
+    gpus.append(FakeDevice("GPU:1"))
+
+    assert configure_compute(settings()) == ComputeDevice("Abacus 9", "float32")
 
 
 def test_configure_compute_refuses_a_missing_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +146,7 @@ def test_configure_compute_refuses_to_change_devices_too_late(
     monkeypatch.setattr(tf.config, "set_visible_devices", refuse)
 
     with pytest.raises(
-        RuntimeError, match="can't change to device='cpu', memory_growth=True in the same process"
+        RuntimeError, match=r"can't change to device='cpu', memory_growth=True in the same process.*\(Visible"
     ):
         configure_compute(settings(device="cpu"))
 
@@ -96,10 +163,12 @@ def test_configure_compute_can_be_done_again_after_computing() -> None:
 from minigpt_pipeline.model.compute import configure_compute
 from minigpt_pipeline.parameters import ComputeSettings
 import tensorflow as tf
-settings = ComputeSettings(device="cpu", precision="float32", memory_growth=True, deterministic=True)
+settings = ComputeSettings(
+    device="cpu", precision="float32", memory_growth=True, deterministic=True, logical_cpus=2, strategy="mirrored"
+)
 for _ in range(2):
     print(configure_compute(settings).name, float(tf.reduce_sum(tf.ones(3))))
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    assert result.stdout.split() == ["CPU", "3.0", "CPU", "3.0"]
+    assert result.stdout.splitlines() == ["2 x CPU 3.0"] * 2

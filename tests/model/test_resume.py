@@ -15,6 +15,7 @@ import pytest
 
 from minigpt_pipeline.model import checkpoint_store, training_loop
 from minigpt_pipeline.model.checkpoint_store import CheckpointStore
+from minigpt_pipeline.model.compute import ComputeDevice
 from minigpt_pipeline.model.evaluation import Evaluator
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.text_generator import TextGenerator
@@ -106,7 +107,7 @@ def attempt(
                 as_windows(alphabets[::2]),
                 training,
                 record,
-                precision=precision,
+                device=ComputeDevice("CPU", precision),
                 callbacks=[generator],
                 checkpoints=store,
             )

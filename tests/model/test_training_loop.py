@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from minigpt_pipeline.model import end_forecast
+from minigpt_pipeline.model.compute import ComputeDevice
 from minigpt_pipeline.model.evaluation import evaluate
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.training_loop import TrainingOutcome, train
@@ -34,7 +35,7 @@ def run(
             as_windows(alphabets[::2]),
             training,
             TrainingRecord(training_log),
-            precision=precision,
+            device=ComputeDevice("CPU", precision),
             callbacks=callbacks,
         )
 
@@ -170,7 +171,7 @@ def test_train_lowers_the_loss_with_every_optimizer_and_precision(
             as_windows(alphabets),
             training,
             TrainingRecord(training_log),
-            precision=precision,
+            device=ComputeDevice("CPU", precision),
         )
 
         after = evaluate(model, as_windows(alphabets), batch_size=8).mean()

@@ -2,11 +2,15 @@
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from minigpt_pipeline.model import training_step
+from minigpt_pipeline.model.losses import loss_of_batch
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.training_step import compile_step, make_learning_rate, make_optimizer
 from minigpt_pipeline.parameters import OptimizerParameters
@@ -142,3 +146,39 @@ def test_average_is_that_of_the_weights_over_time(take_steps: TakeSteps) -> None
 
     for weight, first, second in zip(averaged, one, two, strict=True):
         np.testing.assert_allclose(weight, 0.75 * first + 0.25 * second, atol=1e-6)
+
+
+def test_a_batch_that_devices_can_t_share_is_refused(make_model: Any) -> None:
+    class Three:
+        num_replicas_in_sync = 3
+
+    with pytest.raises(
+        ValueError, match=r"batch_size=8 can't be divided among 3 devices: make it a multiple of 3"
+    ):
+        compile_step(
+            make_model(), make_optimizer(optimizer_parameters(), "float32", 10), (8, 8), strategy=Three()
+        )
+
+
+def test_xla_takes_the_same_step(make_model: Any, alphabets: np.ndarray) -> None:
+    losses = []
+    for xla in (False, True):
+        model = make_model(dropout=0.0)
+        step = compile_step(model, make_optimizer(optimizer_parameters(), "float32", 10), (8, 8), xla=xla)
+        losses.append([float(step(*make_language_model_pairs(alphabets[BOTH]))[0]) for _ in range(3)])
+
+    assert losses[1] == pytest.approx(losses[0], abs=1e-4)
+    assert losses[0][2] < losses[0][0]
+
+
+@pytest.mark.parametrize("xla", [False, True])
+def test_xla_compiles_loss_and_gradients(xla: bool, make_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def with_text(model: Any, inputs: Any, labels: Any, **options: Any) -> tuple[Any, Any]:
+        loss, words = loss_of_batch(model, inputs, labels, **options)
+        return loss + tf.cast(tf.strings.length(tf.strings.as_string(labels[0, 0])), tf.float32), words
+
+    monkeypatch.setattr(training_step, "loss_of_batch", with_text)
+    optimizer = make_optimizer(optimizer_parameters(), "float32", 10)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="XLA") if xla else nullcontext():
+        step = compile_step(make_model(), optimizer, (8, 8), xla=xla)
+        step(*[np.ones((8, 8), np.int32)] * 2)

@@ -12,33 +12,15 @@ class ComputeDataset(AbstractDataset[NoReturn, ComputeSettings]):
     """Where and how precisely the model computes.
 
     Args:
-        device: `auto`, `cpu` or `gpu`.
-        precision: `float32`, `mixed_bfloat16` or `mixed_float16`.
-        memory_growth: Take GPU memory as it is needed.
-        deterministic: Only operations that give the same bits in every run.
         metadata: For Kedro-Viz.
+        **settings: Fields of `ComputeSettings`.
     """
 
-    def __init__(
-        self,
-        *,
-        device: str,
-        precision: str,
-        memory_growth: bool,
-        deterministic: bool,
-        metadata: dict[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, *, metadata: dict[str, Any] | None = None, **settings: Any) -> None:
         """Check the settings; TensorFlow is not touched before a node computes."""
         self.metadata = metadata
         try:
-            self._settings = ComputeSettings.model_validate(
-                {
-                    "device": device,
-                    "precision": precision,
-                    "memory_growth": memory_growth,
-                    "deterministic": deterministic,
-                }
-            )
+            self._settings = ComputeSettings.model_validate(settings)
         except ValidationError as error:
             raise DatasetError(
                 f"The catalog entry `compute` (conf/*/catalog_compute.yml) is wrong: {error}"

@@ -25,10 +25,18 @@ def loss_of_batch(
     """
     states = model.hidden_states(inputs, training=training)  # (batch_size, length, embed_dim)
     states = ops.reshape(states, (-1, model.embed_dim))  # (batch_size * length, embed_dim)
-    labels = ops.reshape(labels, (-1,))  # (batch_size * length,)
-    is_counted = ops.not_equal(labels, PADDING_ID)  # (batch_size * length,)
-    if learn_ends:
-        is_behind_word = ops.not_equal(ops.reshape(inputs, (-1,)), PADDING_ID)  # (batch_size * length,)
-        is_counted = ops.logical_or(is_counted, is_behind_word)
-    loss_sum = model.output_layer.cross_entropy_sum(states, labels, is_counted)
-    return loss_sum, ops.sum(ops.cast(is_counted, "float32"))
+    is_counted = ops.reshape(mark_words(inputs, labels, learn_ends), (-1,))  # (batch_size * length,)
+    flat_labels = ops.reshape(labels, (-1,))  # (batch_size * length,)
+    loss_sum = model.output_layer.cross_entropy_sum(states, flat_labels, is_counted)
+    return loss_sum, count_words(inputs, labels, learn_ends)
+
+
+def mark_words(inputs: Any, labels: Any, learn_ends: bool = False) -> Any:
+    """Say which labels count, bool, `(batch_size, length)`; see `loss_of_batch`."""
+    is_word = ops.not_equal(labels, PADDING_ID)
+    return ops.logical_or(is_word, ops.not_equal(inputs, PADDING_ID)) if learn_ends else is_word
+
+
+def count_words(inputs: Any, labels: Any, learn_ends: bool = False) -> Any:
+    """Return how many labels count, float32; see `loss_of_batch`."""
+    return ops.sum(ops.cast(mark_words(inputs, labels, learn_ends), "float32"))

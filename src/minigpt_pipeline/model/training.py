@@ -1,5 +1,6 @@
 """From the words of the training films to a trained model: for the `training` pipeline and each trial of a search."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,7 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
         model=model.model_dump(),
         training=describe_training(training),
         generation=generation.model_dump(include=WRITTEN_ON_THE_WAY),
-        compute=compute.model_dump(exclude={"device", "memory_growth"}) | {"device": device.name},
+        compute=asdict(device) | {"deterministic": compute.deterministic},
     )
     record = TrainingRecord(training_log)
     has_learnt_ends = train_sequences.learn_ends
@@ -102,7 +103,7 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
         validation,
         training,
         record,
-        precision=device.precision,
+        device=device,
         callbacks=[generator],
         checkpoints=checkpoints and checkpoints.for_training(fingerprint),
     )

@@ -18,6 +18,7 @@ import pandas as pd
 from minigpt_pipeline.model.batches import count_batches, make_batches
 from minigpt_pipeline.model.checkpoint import Checkpoint
 from minigpt_pipeline.model.checkpoint_store import CheckpointStore
+from minigpt_pipeline.model.compute import ONE_CPU, ComputeDevice
 from minigpt_pipeline.model.end_forecast import EndForecast
 from minigpt_pipeline.model.evaluation import Evaluator
 from minigpt_pipeline.model.interruption import Interruption, interruptible
@@ -61,7 +62,7 @@ def train(
     training: TrainingParameters,
     record: TrainingRecord,
     *,
-    precision: str = "float32",
+    device: ComputeDevice = ONE_CPU,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     checkpoints: CheckpointStore | None = None,
 ) -> TrainingOutcome:
@@ -76,7 +77,7 @@ def train(
         validation: What the weights are measured on.
         training: Optimizer, limits, and how often to log, to look at the validation reviews and to save a checkpoint.
         record: Takes `train/loss`, `val/loss` and their kind while the run goes on, and what callbacks write to it.
-        precision: Of the steps: `float32`, `mixed_bfloat16` or `mixed_float16`.
+        device: What the steps are computed on, and how precisely.
         callbacks: Called at the beginning and end of training, at the beginning of each epoch and at the end of each
             whole one. A training that goes on in the middle of an epoch begins it once more.
         checkpoints: Those of this training; null means that it neither saves nor looks for any.
@@ -96,7 +97,7 @@ def train(
                 "look at the split in conf/base/parameters_vectorization.yml and at what validation rejected"
             )
     with showing_progress() as progress, interruptible() as interruption:
-        loop = _TrainingLoop(model, train_sequences, validation, training, record, precision)
+        loop = _TrainingLoop(model, train_sequences, validation, training, record, device)
         loop.resume(checkpoints)
         loop.run(keras.callbacks.CallbackList(list(callbacks), model=model), progress, interruption)
     loop.finish()
@@ -113,14 +114,14 @@ class _TrainingLoop:
         validation: EvaluationWindows,
         training: TrainingParameters,
         record: TrainingRecord,
-        precision: str,
+        device: ComputeDevice,
     ) -> None:
         self.started = self.checkpointed = time.monotonic()
         self.model = model
         # The dropout of a copy draws from the seed, whatever was drawn since the model was made.
         keras.utils.set_random_seed(training.seed)
-        is_measured_itself = precision == "float32" and training.optimizer.average_momentum is None
-        self.trained = model if is_measured_itself else model.in_precision(precision)
+        has_average = training.optimizer.average_momentum is not None
+        is_measured_itself = device.precision == "float32" and not has_average and not device.mirrored
         self.train_sequences = train_sequences
         self.validation = validation
         self.training = training
@@ -129,10 +130,17 @@ class _TrainingLoop:
         steps = training.epochs * self.batches_per_epoch
         self.last_step = min(steps, training.max_steps or steps)
         self.forecast = EndForecast(training, self.last_step)
-        self.optimizer = make_optimizer(training.optimizer, precision, self.last_step)
-        batch_shape = (training.batch_size, train_sequences.sequence_length)
+        strategy = device.make_strategy()
+        with strategy.scope():
+            self.trained = model if is_measured_itself else model.in_precision(device.precision)
+            self.optimizer = make_optimizer(training.optimizer, device.precision, self.last_step)
         self.step_function = compile_step(
-            self.trained, self.optimizer, batch_shape, train_sequences.learn_ends
+            self.trained,
+            self.optimizer,
+            (training.batch_size, train_sequences.sequence_length),
+            train_sequences.learn_ends,
+            strategy=strategy,
+            xla=device.xla,
         )
         self.evaluator = Evaluator(model, training.batch_size)
 
@@ -277,7 +285,7 @@ class _TrainingLoop:
         metrics = {
             "train/loss": loss,
             "train/perplexity": perplexity(loss),
-            "train/learning_rate": float(self.optimizer.learning_rate),
+            "train/learning_rate": float(keras.ops.convert_to_numpy(self.optimizer.learning_rate)),
         }
         self._add(metrics)
         seconds = self._seconds()
@@ -325,9 +333,13 @@ class _TrainingLoop:
         """Give the float32 model the weights that were trained, or their average over time."""
         if self.trained is self.model:
             return
+        weights = self.trained.get_weights()
+        has_average = self.training.optimizer.average_momentum is not None
+        if has_average:
+            self.optimizer.finalize_variable_values(self.trained.trainable_variables)
         self.model.set_weights(self.trained.get_weights())
-        if self.training.optimizer.average_momentum is not None:
-            self.optimizer.finalize_variable_values(self.model.trainable_variables)
+        if has_average:
+            self.trained.set_weights(weights)
 
     def _add(self, metrics: dict[str, float]) -> None:
         self.record.add(epoch=self.epoch, step=self.state.step, words=self.state.words, metrics=metrics)

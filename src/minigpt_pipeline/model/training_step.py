@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from minigpt_pipeline.model.blocks import compiled
-from minigpt_pipeline.model.losses import loss_of_batch
+from minigpt_pipeline.model.losses import count_words, loss_of_batch
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.parameters import OptimizerParameters
 
@@ -85,6 +85,9 @@ def compile_step(
     optimizer: keras.optimizers.Optimizer,
     batch_shape: tuple[int, int],
     learn_ends: bool = False,
+    *,
+    strategy: Any = None,
+    xla: bool = False,
 ) -> Step:
     """Compile a step that makes the mean loss of the words of a batch smaller.
 
@@ -93,26 +96,70 @@ def compile_step(
         optimizer: What changes its weights.
         batch_shape: Of inputs and labels, `(batch_size, length)`; every batch has it.
         learn_ends: Whether the end of a review counts as a word; see `loss_of_batch`.
+        strategy: The `tf.distribute.Strategy` in whose scope model and optimizer were made: each of its devices reads
+            its part of a batch, and all take the step that one alone would take. Null means one device.
+        xla: Whether loss and gradients are one program of XLA.
+
+    Raises:
+        ValueError: If the devices can't have equal parts of a batch.
     """
     import tensorflow as tf
 
+    strategy = strategy or tf.distribute.get_strategy()
+    num_devices = strategy.num_replicas_in_sync
+    if batch_shape[0] % num_devices:
+        raise ValueError(
+            f"batch_size={batch_shape[0]} can't be divided among {num_devices} devices: make it a multiple of "
+            f"{num_devices} in conf/base/parameters_training.yml, or set strategy to one_device in "
+            "conf/*/catalog_compute.yml"
+        )
     variables = model.trainable_variables
-    optimizer.build(variables)
-    # As one pass over the weights instead of a dozen.
-    apply = compiled(lambda gradients: optimizer.apply(gradients, variables))
-    token_ids = tf.TensorSpec(batch_shape, tf.int32)
+    with strategy.scope():
+        optimizer.build(variables)
 
-    @tf.function(input_signature=[token_ids, token_ids], autograph=False)
-    def step(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def apply(gradients: list[tf.Tensor]) -> None:
+        optimizer.apply(gradients, variables)
+
+    if num_devices == 1:
+        apply = compiled(apply)  # as one pass over the weights instead of a dozen
+
+    def differentiate(inputs: Any, labels: Any, num_words: Any) -> tuple[Any, list[Any]]:
         with tf.GradientTape() as tape:
-            loss_sum, num_words = loss_of_batch(model, inputs, labels, training=True, learn_ends=learn_ends)
+            loss_sum, _ = loss_of_batch(model, inputs, labels, training=True, learn_ends=learn_ends)
             # By its words and not by its places: padding weighs nothing, also in a batch that is mostly padding.
             loss = optimizer.scale_loss(loss_sum / tf.maximum(num_words, 1.0))
         gradients = tape.gradient(loss, [variable.value for variable in variables])
         # Those of the embeddings are lists of rows; Adam moves every row, and would make each of its terms dense.
-        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        return loss_sum, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+    if xla:
+        differentiate = tf.function(differentiate, jit_compile=True, autograph=False)
+
+    def work(inputs: Any, labels: Any) -> tuple[Any, Any, list[Any]]:
+        """Do a device's part."""
+        num_words = count_words(inputs, labels, learn_ends)
+        num_all_words = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, num_words)
+        loss_sum, gradients = differentiate(inputs, labels, num_all_words)
+        return loss_sum, num_words, gradients
+
+    @tf.function(autograph=False)
+    def step(inputs: Any, labels: Any) -> tuple[Any, Any]:
+        done = strategy.run(work, args=(inputs, labels))
+        loss_sum, num_words, gradients = strategy.reduce(tf.distribute.ReduceOp.SUM, done, axis=None)
         apply(gradients)
         return loss_sum, num_words
 
-    step.get_concrete_function()  # traced here, so that the first step's time is a step's time
-    return step  # type: ignore[no-any-return]
+    def divide(batch: np.ndarray) -> Any:
+        """Give each device its part of a batch."""
+        if num_devices == 1:
+            return tf.convert_to_tensor(batch)
+        parts = np.split(batch, num_devices)
+        return strategy.experimental_distribute_values_from_function(
+            lambda device: tf.convert_to_tensor(parts[device.replica_id_in_sync_group])
+        )
+
+    nothing = divide(np.zeros(batch_shape, np.int32))
+    step.get_concrete_function(
+        nothing, nothing
+    )  # traced here, so that the first step's time is a step's time
+    return lambda inputs, labels: step(divide(inputs), divide(labels))
