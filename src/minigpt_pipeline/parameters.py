@@ -27,10 +27,18 @@ class Parameters(BaseModel):
 
 
 class IngestionParameters(Parameters):
-    """What is read from the archive of reviews."""
+    """What is read from the archive of reviews, or from files of one's own."""
 
+    layout: Literal["imdb", "documents"]
+    """`imdb`: as in the archive of the Large Movie Review Dataset; `documents`: text files or tables."""
     include_unlabelled: bool
-    """Also read `train/unsup`, reviews with neither label nor rating."""
+    """Of `imdb`: also read `train/unsup`, reviews with neither label nor rating."""
+    text_column: str
+    """Of `documents` in tables: the column with the texts."""
+    film_column: str | None = None
+    """Of `documents` in tables: the column with what must be in one part of the split; null: each text is alone."""
+    one_document: Literal["file", "block"] | None = None
+    """Of `documents` in text files: see `text.documents.parse_documents`."""
 
 
 class ValidationParameters(Parameters):

@@ -6,6 +6,7 @@ The datasets of `kedro-datasets` do neither; see docs/adr/0003.
 from minigpt_pipeline.datasets.arrow_table_dataset import ArrowTableDataset
 from minigpt_pipeline.datasets.checkpoints_dataset import CheckpointsDataset
 from minigpt_pipeline.datasets.compute_dataset import ComputeDataset
+from minigpt_pipeline.datasets.documents_dataset import DocumentsDataset
 from minigpt_pipeline.datasets.figure_dataset import FigureDataset
 from minigpt_pipeline.datasets.json_dataset import JsonDataset
 from minigpt_pipeline.datasets.ngram_model_dataset import NgramModelDataset
@@ -23,6 +24,7 @@ __all__ = [
     "ArrowTableDataset",
     "CheckpointsDataset",
     "ComputeDataset",
+    "DocumentsDataset",
     "FigureDataset",
     "JsonDataset",
     "NgramModelDataset",

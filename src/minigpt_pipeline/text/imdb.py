@@ -51,9 +51,9 @@ def parse_reviews(members: Iterable[ArchiveMember], include_unlabelled: bool) ->
         if match := _REVIEW.fullmatch(member.name):
             split, folder, number, rating = match.groups()
             if folder in LABELS:
-                rows.append((f"{split}/{folder}/{number}", split, folder, int(rating), _decode(member)))
+                rows.append((f"{split}/{folder}/{number}", split, folder, int(rating), decode(member)))
             elif include_unlabelled:
-                rows.append((f"{split}/{folder}/{number}", split, None, None, _decode(member)))
+                rows.append((f"{split}/{folder}/{number}", split, None, None, decode(member)))
         elif match := _FILM_PAGES.fullmatch(member.name):
             films |= _parse_film_pages(member, *match.groups())
     if not rows:
@@ -61,21 +61,29 @@ def parse_reviews(members: Iterable[ArchiveMember], include_unlabelled: bool) ->
             "There is no review in the archive: expected files such as aclImdb/train/pos/0_9.txt, "
             "the layout of aclImdb_v1.tar.gz"
         )
-    rows.sort()  # by review_id, and in a broken archive that repeats one by all the rest
-    review_ids, splits, labels, ratings, texts = zip(*rows, strict=True)
-    columns = {
-        "review_id": review_ids,
-        "split": splits,
-        "label": labels,
-        "rating": ratings,
-        "movie_id": [films.get(review_id) for review_id in review_ids],
-        "text": texts,
-    }
-    types = dict.fromkeys(columns, PYTHON_STRING) | {"rating": pd.Int8Dtype()}
-    return pd.DataFrame({name: pd.array(values, types[name]) for name, values in columns.items()})
+    return tabulate_reviews(
+        (review_id, split, label, rating, films.get(review_id), text)
+        for review_id, split, label, rating, text in rows
+    )
 
 
-def _decode(member: ArchiveMember) -> str:
+def tabulate_reviews(
+    rows: Iterable[tuple[str, str, str | None, int | None, str | None, str | None]],
+) -> pd.DataFrame:
+    """Return a table of reviews, sorted by review_id; its columns are those of `parse_reviews`.
+
+    Args:
+        rows: `REVIEW_COLUMNS` of each review, in whatever order.
+    """
+    # In a broken archive, which repeats an id, by all the rest.
+    ordered = sorted(rows, key=lambda row: (row[0], str(row[3]), row[5] or ""))
+    types = dict.fromkeys(REVIEW_COLUMNS, PYTHON_STRING) | {"rating": pd.Int8Dtype()}
+    columns = zip(REVIEW_COLUMNS, zip(*ordered, strict=True), strict=True)
+    return pd.DataFrame({name: pd.array(values, types[name]) for name, values in columns})
+
+
+def decode(member: ArchiveMember) -> str:
+    """Return the text of a file; raise ValueError where it is not UTF-8."""
     try:
         return member.content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -87,5 +95,5 @@ def _decode(member: ArchiveMember) -> str:
 
 def _parse_film_pages(member: ArchiveMember, split: str, folder: str) -> dict[str, str]:
     """Return the film of each review of a folder: line N is the page of review N."""
-    found = (_MOVIE_ID.search(line) for line in _decode(member).splitlines())
+    found = (_MOVIE_ID.search(line) for line in decode(member).splitlines())
     return {f"{split}/{folder}/{number}": match[1] for number, match in enumerate(found) if match}

@@ -1,0 +1,74 @@
+"""Texts of one's own: a file, or all files of a folder."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from kedro.io import AbstractDataset, DatasetError
+from tqdm import tqdm
+
+from minigpt_pipeline.text.documents import SUFFIXES
+from minigpt_pipeline.text.imdb import ArchiveMember
+
+logger = logging.getLogger(__name__)
+
+
+class DocumentsDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
+    """Files with texts, read one at a time as they are asked for.
+
+    Args:
+        path: A file, or a folder: of this all files below it that have a known suffix, hidden ones and links left out.
+        metadata: For Kedro-Viz.
+    """
+
+    def __init__(self, *, path: str | None, metadata: dict[str, Any] | None = None) -> None:
+        """Keep where the files are; nothing is opened before it is asked for."""
+        self.path = Path(path).expanduser() if path else None
+        self.metadata = metadata
+
+    def load(self) -> Iterator[ArchiveMember]:
+        """Return the files by their names, which are relative to the folder.
+
+        Raises:
+            DatasetError: If there is no such file or folder, or none of its files has a known suffix.
+        """
+        if self.path is None:
+            raise DatasetError(
+                "Nobody has said where the texts are: kedro run --env own_text --params texts=FOLDER, or a file"
+            )
+        if not self.path.exists():
+            raise DatasetError(f"There is no file or folder {self.path}, which `texts` names: correct it")
+        files = [self.path] if self.path.is_file() else sorted(filter(self._is_text, self.path.rglob("*")))
+        known = [file for file in files if file.suffix.lower() in SUFFIXES]
+        if not known:
+            raise DatasetError(
+                f"{self.path} has no texts, expected files that end in {', '.join(SUFFIXES)}: "
+                "name another one with --params texts=FOLDER, or rename them"
+            )
+        logger.info("Reading %d of %d files of %s", len(known), len(files), self.path)
+        return self._read(known)
+
+    def _is_text(self, file: Path) -> bool:
+        parts = file.relative_to(self.path or file).parts
+        return file.is_file() and not file.is_symlink() and not any(part.startswith(".") for part in parts)
+
+    def _read(self, files: list[Path]) -> Iterator[ArchiveMember]:
+        folder = self.path if self.path and self.path.is_dir() else files[0].parent
+        for file in tqdm(files, desc=folder.name, unit="file", leave=False, disable=not sys.stderr.isatty()):
+            try:
+                content = file.read_bytes()
+            except OSError as error:
+                raise DatasetError(f"{file} can't be read: {error.strerror}") from error
+            yield ArchiveMember(file.relative_to(folder).as_posix(), content)
+
+    def save(self, data: NoReturn) -> None:
+        """Refuse: the files are a source."""
+        raise DatasetError(f"{self.path} is a source and can't be saved")
+
+    def _exists(self) -> bool:
+        return self.path is not None and self.path.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": str(self.path)}
