@@ -69,11 +69,11 @@ def _read_blocks(member: ArchiveMember) -> Iterator[tuple[str, str, None]]:
 def _read_rows(
     member: ArchiveMember, table: pd.DataFrame, text_column: str, film_column: str | None
 ) -> Iterator[tuple[str, str | None, str | None]]:
-    for column in (text_column, film_column):
+    for column, setting in ((text_column, "text_column"), (film_column, "film_column")):
         if column is not None and column not in table:
             raise ValueError(
-                f"{member.name} has no column {column!r}, only {', '.join(map(repr, table.columns[:20]))}: name the one "
-                "with the texts in ingestion.text_column"
+                f"{member.name} has no column {column!r}, only {', '.join(map(repr, table.columns[:20]))}: "
+                f"name the one that is meant in ingestion.{setting}"
             )
     texts = [None if pd.isna(text) else str(text) for text in table[text_column]]
     films = [None] * len(table)

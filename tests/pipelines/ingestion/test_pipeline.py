@@ -14,7 +14,7 @@ def test_ingestion_turns_an_archive_into_reviews() -> None:
     catalog = DataCatalog(
         {
             "reviews_archive": MemoryDataset(members),
-            "params:ingestion": MemoryDataset(IngestionParameters(include_unlabelled=True)),
+            "params:ingestion": MemoryDataset(IngestionParameters(layout="imdb", include_unlabelled=True, text_column="text")),
             "raw_reviews": MemoryDataset(),
         }
     )
