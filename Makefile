@@ -27,6 +27,10 @@ help: ## Show this list
 .PHONY: install
 install: .venv/installed ## Make .venv/ with the exact versions of requirements.lock
 
+.PHONY: doctor
+doctor: install ## Does this machine have what runs need: versions, devices, disk, the MLflow store
+	@$(BIN)/python -m minigpt_pipeline.doctor
+
 .PHONY: run
 run: install ## Run all pipelines (ENV=sample: the embedded corpus, minutes; ENV=base: the real reviews, an hour)
 	$(BIN)/kedro run --env $(ENV)

@@ -1,14 +1,13 @@
 """Kedro's settings of this project."""
 
 import os
-import warnings
 
 from kedro.config import OmegaConfigLoader
 
+from minigpt_pipeline.quiet import quieten
 from minigpt_pipeline.tracking.hooks import TrackingHooks
 
-# Kedro 1.7 calls what OmegaConf has renamed; whoever starts a run can do nothing about it.
-warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
+quieten()
 
 # One heap for Python's strings and pyarrow's columns: with two, what the one frees is of no use to the other. pyarrow
 # reads this when it is imported, which nothing has done yet.

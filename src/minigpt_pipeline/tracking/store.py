@@ -49,30 +49,53 @@ def connect(settings: TrackingSettings, project_path: Path) -> str:
     Raises:
         TrackingStoreError: If the store does not answer.
     """
+    shown = hide_password(absolute_uri(settings.tracking_uri, project_path))
+    with _asking(settings, project_path) as uri:
+        _open_sqlite(uri)
+        if mlflow.get_experiment_by_name(settings.experiment) is None:
+            is_local = uri.startswith("sqlite:")
+            location = (project_path / settings.artifact_location).as_uri() if is_local else None
+            mlflow.create_experiment(settings.experiment, artifact_location=location)
+        mlflow.set_experiment(settings.experiment)
+    if settings.system_metrics:
+        mlflow.set_system_metrics_sampling_interval(settings.system_metrics_interval)
+    return shown
+
+
+def describe_store(settings: TrackingSettings, project_path: Path) -> str:
+    """Say which store a run logs to, and whether it answers; nothing is made.
+
+    Raises:
+        TrackingStoreError: If the store does not answer.
+    """
+    uri = absolute_uri(settings.tracking_uri, project_path)
+    database = make_url(uri).database if uri.startswith("sqlite:") else None
+    if database and not Path(database).exists():
+        return f"{uri} is made by the first run"
+    with _asking(settings, project_path):
+        _open_sqlite(uri)
+        experiment = mlflow.get_experiment_by_name(settings.experiment)
+    has = "has" if experiment else "answers, and has not yet"
+    return f"{hide_password(uri)} {has} the experiment {settings.experiment}"
+
+
+@contextmanager
+def _asking(settings: TrackingSettings, project_path: Path) -> Iterator[str]:
+    """Ask the configured store, and say what can be done where it does not answer."""
     _silence()
     uri = absolute_uri(settings.tracking_uri, project_path)
-    shown = hide_password(uri)
     with _unchanged_environment("MLFLOW_TRACKING_URI"):
         # MLflow sets the variable too, and the next session in this process would take that for the user's wish.
         mlflow.set_tracking_uri(uri)
     try:
         with _quick_answers():
-            _open_sqlite(uri)
-            experiment = mlflow.get_experiment_by_name(settings.experiment)
-            if experiment is None:
-                is_local = uri.startswith("sqlite:")
-                location = (project_path / settings.artifact_location).as_uri() if is_local else None
-                mlflow.create_experiment(settings.experiment, artifact_location=location)
-        mlflow.set_experiment(settings.experiment)
+            yield uri
     except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = hide_password(str(error).splitlines()[0])
         raise TrackingStoreError(
-            f"The MLflow store {shown} can't be used ({reason}): start its server, "
+            f"The MLflow store {hide_password(uri)} can't be used ({reason}): start its server, "
             "or unset MLFLOW_TRACKING_URI to log to mlflow.db in the project"
         ) from error
-    if settings.system_metrics:
-        mlflow.set_system_metrics_sampling_interval(settings.system_metrics_interval)
-    return shown
 
 
 def _open_sqlite(uri: str) -> None:
