@@ -1,7 +1,6 @@
 import shutil
 import subprocess
 import sys
-from collections import namedtuple
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,7 +26,11 @@ def only(findings: Any) -> Finding:
 @pytest.mark.slow
 def test_this_machine_has_what_runs_need() -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "minigpt_pipeline.doctor"], capture_output=True, text=True, check=False, cwd=PROJECT
+        [sys.executable, "-m", "minigpt_pipeline.doctor"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=PROJECT,
     )
 
     assert (result.returncode, result.stderr) == (0, "")
@@ -77,8 +80,7 @@ def test_a_processor_without_bfloat16_is_told_the_other_precision(
 
 @pytest.mark.parametrize(("free", "state"), [(0.1e9, "bad"), (1e9, "warning"), (9e9, "good")])
 def test_the_disk_has_room_or_not(free: float, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = namedtuple("usage", "free")  # noqa: PYI024
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(free))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
 
     assert only(doctor.check_space(PROJECT)).state == state
 
@@ -118,7 +120,10 @@ def make_settings(uri: str) -> TrackingSettings:
 def test_a_store_that_is_not_there_yet_is_not_made(tmp_path: Path) -> None:
     finding = only(doctor.check_store(make_settings("sqlite:///mlflow.db"), tmp_path))
 
-    assert (finding.state, finding.found) == ("good", f"sqlite:///{tmp_path}/mlflow.db is made by the first run")
+    assert (finding.state, finding.found) == (
+        "good",
+        f"sqlite:///{tmp_path}/mlflow.db is made by the first run",
+    )
     assert list(tmp_path.iterdir()) == []
 
 

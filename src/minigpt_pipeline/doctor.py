@@ -71,7 +71,9 @@ def check_packages() -> Iterator[Finding]:
             continue
         if not requirement.specifier.contains(version, prereleases=True):
             wrong.append(f"{requirement.name} {version}, expected {requirement.specifier}")
-    main = ", ".join(f"{name} {metadata.version(name)}" for name in ("kedro", "tensorflow", "keras", "mlflow"))
+    main = ", ".join(
+        f"{name} {metadata.version(name)}" for name in ("kedro", "tensorflow", "keras", "mlflow")
+    )
     if wrong:
         yield Finding("packages", "; ".join(wrong), "bad", "make install")
     else:

@@ -48,7 +48,9 @@ class _QuietTensorFlow(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Import it; what was said is shown if that fails."""
-        module.__spec__.loader = module.__loader__ = self._loader
+        module.__loader__ = self._loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
         with _unheard():
             self._loader.exec_module(module)
 

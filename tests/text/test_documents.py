@@ -11,7 +11,9 @@ from minigpt_pipeline.text.imdb import REVIEW_COLUMNS, ArchiveMember
 
 def parse(files: dict[str, bytes], **settings: Any) -> pd.DataFrame:
     members = [ArchiveMember(name, content) for name, content in files.items()]
-    return parse_documents(members, **{"text_column": "text", "film_column": None, "one_document": None} | settings)
+    return parse_documents(
+        members, **{"text_column": "text", "film_column": None, "one_document": None} | settings
+    )
 
 
 def texts(files: dict[str, bytes], **settings: Any) -> dict[str, str]:
@@ -84,10 +86,16 @@ def test_each_row_of_a_table_is_a_document(name: str) -> None:
         ({}, r"There is no document: expected files that end in \.txt, \.md, \.csv"),
         ({"a.txt": b" \n\n "}, "There is no document"),
         ({"a.txt": b"abc\xff"}, r"a\.txt is not UTF-8: byte 0xff at position 3"),
-        ({"t.csv": b"id,body\n1,One.\n"}, r"t\.csv has no column 'text', only 'id', 'body': name .* in ingestion.text_column"),
+        (
+            {"t.csv": b"id,body\n1,One.\n"},
+            r"t\.csv has no column 'text', only 'id', 'body': name .* in ingestion.text_column",
+        ),
         ({"t.csv": b""}, r"t\.csv can't be read as a table: No columns"),
         ({"t.csv": b'text\n"a'}, r"t\.csv can't be read as a table: .*EOF inside string"),
-        ({"t.parquet": b"PAR"}, r"t\.parquet is no parquet file: .*PAR|t\.parquet is no parquet file: .*size"),
+        (
+            {"t.parquet": b"PAR"},
+            r"t\.parquet is no parquet file: .*PAR|t\.parquet is no parquet file: .*size",
+        ),
         ({"t.jsonl": b'{"text": "a"}\n{"text"}\n'}, r"Line 2 of t\.jsonl is not JSON: .*column 8"),
         ({"t.jsonl": b"[1]\n"}, r"Line 1 of t\.jsonl is no JSON object: '\[1\]'"),
     ],
@@ -98,5 +106,8 @@ def test_what_can_t_be_read_is_named(files: dict[str, bytes], message: str) -> N
 
 
 def test_a_film_column_that_is_not_there_is_named() -> None:
-    with pytest.raises(ValueError, match="has no column 'writer', only 'id', 'body', 'author': name .* in ingestion.film_column"):
+    with pytest.raises(
+        ValueError,
+        match=r"has no column 'writer', only 'id', 'body', 'author': name .* in ingestion\.film_column",
+    ):
         parse({"t.csv": TABLES["t.csv"]}, text_column="body", film_column="writer")

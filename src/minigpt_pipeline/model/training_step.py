@@ -1,6 +1,6 @@
 """One step of the optimizer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -113,53 +113,65 @@ def compile_step(
             f"{num_devices} in conf/base/parameters_training.yml, or set strategy to one_device in "
             "conf/*/catalog_compute.yml"
         )
-    variables = model.trainable_variables
     with strategy.scope():
-        optimizer.build(variables)
-
-    def apply(gradients: list[tf.Tensor]) -> None:
-        optimizer.apply(gradients, variables)
-
+        optimizer.build(model.trainable_variables)
+    differentiate = _differentiating(model, optimizer, learn_ends)
+    if xla:
+        differentiate = tf.function(differentiate, jit_compile=True, autograph=False)
+    apply = _applying(optimizer, model)
     if num_devices == 1:
         apply = compiled(apply)  # as one pass over the weights instead of a dozen
 
-    def differentiate(inputs: Any, labels: Any, num_words: Any) -> tuple[Any, list[Any]]:
-        with tf.GradientTape() as tape:
-            loss_sum, _ = loss_of_batch(model, inputs, labels, training=True, learn_ends=learn_ends)
-            # By its words and not by its places: padding weighs nothing, also in a batch that is mostly padding.
-            loss = optimizer.scale_loss(loss_sum / tf.maximum(num_words, 1.0))
-        gradients = tape.gradient(loss, [variable.value for variable in variables])
-        # Those of the embeddings are lists of rows; Adam moves every row, and would make each of its terms dense.
-        return loss_sum, [tf.convert_to_tensor(gradient) for gradient in gradients]
-
-    if xla:
-        differentiate = tf.function(differentiate, jit_compile=True, autograph=False)
-
-    def work(inputs: Any, labels: Any) -> tuple[Any, Any, list[Any]]:
+    def work(inputs: Any, labels: Any) -> tuple[tuple[Any, list[Any]], Any]:
         """Do a device's part."""
         num_words = count_words(inputs, labels, learn_ends)
         num_all_words = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, num_words)
-        loss_sum, gradients = differentiate(inputs, labels, num_all_words)
-        return loss_sum, num_words, gradients
+        return differentiate(inputs, labels, num_all_words), num_words
 
     @tf.function(autograph=False)
     def step(inputs: Any, labels: Any) -> tuple[Any, Any]:
         done = strategy.run(work, args=(inputs, labels))
-        loss_sum, num_words, gradients = strategy.reduce(tf.distribute.ReduceOp.SUM, done, axis=None)
+        (loss_sum, gradients), num_words = strategy.reduce(tf.distribute.ReduceOp.SUM, done, axis=None)
         apply(gradients)
         return loss_sum, num_words
 
-    def divide(batch: np.ndarray) -> Any:
-        """Give each device its part of a batch."""
-        if num_devices == 1:
-            return tf.convert_to_tensor(batch)
-        parts = np.split(batch, num_devices)
-        return strategy.experimental_distribute_values_from_function(
-            lambda device: tf.convert_to_tensor(parts[device.replica_id_in_sync_group])
-        )
+    nothing = _divide(np.zeros(batch_shape, np.int32), strategy)
+    step.get_concrete_function(nothing, nothing)  # traced here: the first step's time is a step's time
+    return lambda inputs, labels: step(_divide(inputs, strategy), _divide(labels, strategy))
 
-    nothing = divide(np.zeros(batch_shape, np.int32))
-    step.get_concrete_function(
-        nothing, nothing
-    )  # traced here, so that the first step's time is a step's time
-    return lambda inputs, labels: step(divide(inputs), divide(labels))
+
+def _differentiating(
+    model: MiniGPT, optimizer: keras.optimizers.Optimizer, learn_ends: bool
+) -> Callable[..., tuple[Any, list[Any]]]:
+    """Return a function that gives the summed loss of a part of a batch, and its part of the mean's gradients."""
+    import tensorflow as tf
+
+    def differentiate(inputs: Any, labels: Any, num_all_words: Any) -> tuple[Any, list[Any]]:
+        with tf.GradientTape() as tape:
+            loss_sum, _ = loss_of_batch(model, inputs, labels, training=True, learn_ends=learn_ends)
+            # By its words and not by its places: padding weighs nothing, also in a batch that is mostly padding.
+            loss = optimizer.scale_loss(loss_sum / tf.maximum(num_all_words, 1.0))
+        gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+        # Those of the embeddings are lists of rows; Adam moves every row, and would make each of its terms dense.
+        return loss_sum, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+    return differentiate
+
+
+def _applying(optimizer: keras.optimizers.Optimizer, model: MiniGPT) -> Callable[..., None]:
+    def apply(gradients: Sequence[Any]) -> None:
+        optimizer.apply(gradients, model.trainable_variables)
+
+    return apply
+
+
+def _divide(batch: np.ndarray, strategy: Any) -> Any:
+    """Give each device its part of a batch."""
+    import tensorflow as tf
+
+    if strategy.num_replicas_in_sync == 1:
+        return tf.convert_to_tensor(batch)
+    parts = np.split(batch, strategy.num_replicas_in_sync)
+    return strategy.experimental_distribute_values_from_function(
+        lambda device: tf.convert_to_tensor(parts[device.replica_id_in_sync_group])
+    )

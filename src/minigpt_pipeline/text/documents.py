@@ -76,7 +76,7 @@ def _read_rows(
                 f"name the one that is meant in ingestion.{setting}"
             )
     texts = [None if pd.isna(text) else str(text) for text in table[text_column]]
-    films = [None] * len(table)
+    films: list[str | None] = [None] * len(table)
     if film_column is not None:
         films = [None if pd.isna(film) else str(film) for film in table[film_column]]
     for number, (text, film) in enumerate(zip(texts, films, strict=True), start=1):
@@ -96,9 +96,10 @@ def _read_tsv(member: ArchiveMember) -> pd.DataFrame:
 
 def _read_parquet(member: ArchiveMember) -> pd.DataFrame:
     try:
-        return pq.read_table(pa.BufferReader(member.content)).to_pandas()
+        table: pd.DataFrame = pq.read_table(pa.BufferReader(member.content)).to_pandas()
     except pa.ArrowInvalid as error:
         raise ValueError(f"{member.name} is no parquet file: {error}") from error
+    return table
 
 
 def _read_json_lines(member: ArchiveMember) -> pd.DataFrame:

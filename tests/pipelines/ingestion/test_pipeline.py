@@ -14,7 +14,9 @@ def test_ingestion_turns_an_archive_into_reviews() -> None:
     catalog = DataCatalog(
         {
             "reviews_archive": MemoryDataset(members),
-            "params:ingestion": MemoryDataset(IngestionParameters(layout="imdb", include_unlabelled=True, text_column="text")),
+            "params:ingestion": MemoryDataset(
+                IngestionParameters(layout="imdb", include_unlabelled=True, text_column="text")
+            ),
             "raw_reviews": MemoryDataset(),
         }
     )
