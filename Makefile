@@ -90,6 +90,10 @@ results: install ## Make every figure of README again (a night), but for trainin
 	$(BIN)/python -m benchmarks.write_samples --env base
 	$(BIN)/python -m benchmarks.write_results
 
+.PHONY: docs
+docs: install ## Draw the pictures of docs/architecture.md from the code
+	$(BIN)/python docs/draw_architecture.py
+
 .PHONY: viz
 viz: install ## Kedro-Viz: the pipelines as a picture
 	$(BIN)/kedro viz run --env $(ENV)

@@ -15,7 +15,7 @@ STDERR = 2
 
 def quieten() -> None:
     """Quieten TensorFlow, whoever imports it, and warnings about which nobody who starts a run can do anything."""
-    # Of its C++, which calls a machine without a GPU an error; what matters comes as an exception. A user's own level stays.
+    # Of its C++, which calls a machine without a GPU an error; what matters comes as an exception.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # MLflow's; Kedro's is a plugin that settings.py leaves out.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
