@@ -1,6 +1,5 @@
-"""Draw the pictures of docs/architecture.md from the code: `make docs` writes them, and a test sees that they are so."""
+"""Draw the pictures of docs/architecture.md from the code: `make docs` writes them, a test sees that they are so."""
 
-import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -72,12 +71,12 @@ def write(page: str) -> str:
     """Return the page with its pictures drawn anew."""
     pictures = {"pipelines": draw_pipelines(register_pipelines()), "rooms": draw_rooms()}
     for name, picture in pictures.items():
-        block = f"<!-- {name}: drawn by make docs -->\n```mermaid\n{picture}\n```"
-        page, found = re.subn(
-            rf"<!-- {name}: drawn by make docs -->\n```mermaid\n.*?```", lambda _: block, page, flags=re.DOTALL
-        )
-        if found != 1:
-            raise ValueError(f"{PAGE.name} has {found} places for the picture of the {name}, expected one")
+        mark = f"<!-- {name}: drawn by make docs -->\n```mermaid\n"
+        before, found, rest = page.partition(mark)
+        _, end, after = rest.partition("```")
+        page = f"{before}{mark}{picture}\n{end}{after}"
+        if not (found and end):
+            raise ValueError(f"{PAGE.name} has no place for the picture of the {name}")
     return page
 
 

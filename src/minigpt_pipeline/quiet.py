@@ -17,8 +17,7 @@ def quieten() -> None:
     """Quieten TensorFlow, whoever imports it, and warnings about which nobody who starts a run can do anything."""
     # Of its C++, which calls a machine without a GPU an error; what matters comes as an exception.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # MLflow's; Kedro's is a plugin that settings.py leaves out.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")  # Kedro's telemetry and MLflow's
     # Kedro 1.7 calls what OmegaConf has renamed.
     warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
     is_quiet = any(isinstance(finder, _QuietTensorFlow) for finder in sys.meta_path)

@@ -4,6 +4,7 @@ import os
 
 from kedro.config import OmegaConfigLoader
 
+from minigpt_pipeline.node_lines import NodeLines
 from minigpt_pipeline.quiet import quieten
 from minigpt_pipeline.tracking.hooks import TrackingHooks
 
@@ -13,7 +14,7 @@ quieten()
 # reads this when it is imported, which nothing has done yet.
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
-HOOKS = (TrackingHooks(),)
+HOOKS = (TrackingHooks(), NodeLines())
 
 # MLflow is ours to drive: a run here is a trained model, not a Kedro session (docs/adr/0002).
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow", "kedro-telemetry")

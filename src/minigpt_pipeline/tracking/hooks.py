@@ -69,6 +69,7 @@ class TrackingHooks:
         from minigpt_pipeline.tracking.run_summary import print_summary
 
         run_id = self._session.run_id
+        self._session.log_card()
         self._session.end("FINISHED")
         print_summary(pipeline, catalog, run_id, self._store)
 

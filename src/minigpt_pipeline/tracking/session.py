@@ -23,6 +23,7 @@ from minigpt_pipeline.commit import read_commit
 from minigpt_pipeline.tracking.dataset_logging import log_dataset, log_input
 from minigpt_pipeline.tracking.killed_runs import PROCESS_TAG, describe_process, mark_killed_runs
 from minigpt_pipeline.tracking.lineage import Lineage, new_cycle, read_lineage, write_lineage
+from minigpt_pipeline.tracking.model_card import render_model_card
 from minigpt_pipeline.tracking.parameter_logging import flatten_parameters, log_parameters
 from minigpt_pipeline.tracking.store import TrackingStoreError, hide_password
 
@@ -162,6 +163,14 @@ class TrackedSession:
         if path := self._filepath(name):
             write_lineage(path, self._lineage_of_outputs)
             log_dataset(self._dataset(name))
+
+    def log_card(self) -> None:
+        """Describe the model for people, as an artifact and as the run's note, with all that is known by now."""
+        if not self._trains and TRAINED_MODEL not in self._lineages:
+            return
+        card = render_model_card(mlflow.get_run(self.run_id))
+        mlflow.log_text(card, "model_card.md")
+        mlflow.set_tag("mlflow.note.content", card)
 
     def end(self, status: str) -> None:
         """End the run; a second call does nothing."""
