@@ -69,7 +69,7 @@ ui: install ## MLflow's pages on http://127.0.0.1:5000
 
 .PHONY: compare
 compare: install ## One page that compares runs: RUNS="ID ID ..." (beginnings of ids, names, last, last-3; default last-2)
-	$(BIN)/kedro run --pipeline comparison --params "comparison.runs=\"$(RUNS)\""
+	$(BIN)/kedro run --pipelines comparison --params "comparison.runs=\"$(RUNS)\""
 
 .PHONY: samples
 samples: install ## Texts of the model of ENV for each preset, none picked, in docs/samples.md (make samples ENV=base)
@@ -77,11 +77,11 @@ samples: install ## Texts of the model of ENV for each preset, none picked, in d
 
 .PHONY: sweep
 sweep: install ## Search for better parameters (ENV=sample: half an hour; ENV=base: a night); what was killed or has ended goes on
-	$(BIN)/kedro run --pipeline sweep --env $(ENV)
+	$(BIN)/kedro run --pipelines sweep --env $(ENV)
 
 .PHONY: results
 results: install ## Make every figure of README again (a night), but for trainings that are kept: benchmarks/README.md
-	$(BIN)/kedro run --pipeline data --env base
+	$(BIN)/kedro run --pipelines data --env base
 	$(BIN)/python -m benchmarks training generation data startup scaling
 	$(BIN)/python -m benchmarks time_to_perplexity perplexity_scaling
 	$(BIN)/kedro run --env sample

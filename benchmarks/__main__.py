@@ -67,7 +67,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--data",
         type=Path,
         default=PROJECT / "data",
-        help="folder with token ids of the real reviews, as `kedro run --pipeline data --env base` leaves it "
+        help="folder with token ids of the real reviews, as `kedro run --pipelines data --env base` leaves it "
         "(default: data; without them they are made from MINIGPT_IMDB_ARCHIVE, or words are drawn)",
     )
     parser.add_argument(

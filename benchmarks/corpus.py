@@ -64,7 +64,7 @@ def find_data(options: Options) -> Path | None:
     project = options.folder / "real_reviews"
     if not project.exists():
         subprocess.run(
-            [sys.executable, "-m", "kedro", "run", "--pipeline", "data", "--env", "base"],
+            [sys.executable, "-m", "kedro", "run", "--pipelines", "data", "--env", "base"],
             cwd=copy_project(project),
             capture_output=True,
             check=True,

@@ -362,7 +362,7 @@ def make_text(model: Shown, run: ModelRun) -> str:
     if not drawn_alike:
         raise ResultsError(
             f"The run {run.summary.run_id} has no text with the sampling that its figures were measured with: "
-            f"start `kedro run --env {model.environment} --pipeline generation` again"
+            f"start `kedro run --env {model.environment} --pipelines generation` again"
         )
     text = max(drawn_alike, key=lambda sample: int(sample["epoch"]))  # of equal ones the first
     readable = MARKUP.sub(r"\\\1", " ".join(str(text["readable_text"]).split()))

@@ -471,7 +471,7 @@ main()
     )
     assert process.stderr is not None
     for line in process.stderr:
-        if "Completed node: read_reviews" in line:
+        if "of 16: read_reviews" in line:
             process.send_signal(signal.SIGINT)
             break
     process.stderr.read()

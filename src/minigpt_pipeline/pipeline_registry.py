@@ -1,4 +1,4 @@
-"""The pipelines by the names that `kedro run --pipeline NAME` takes."""
+"""The pipelines by the names that `kedro run --pipelines NAME` takes."""
 
 from kedro.pipeline import Pipeline
 

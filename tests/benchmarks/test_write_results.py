@@ -328,7 +328,7 @@ def test_make_results_makes_every_figure_and_writes_them_last(recipe: Sequence[s
 
     assert words >= COMPARISONS.keys()
     runs = [line.removeprefix(".venv/bin/") for line in recipe if "kedro run" in line]
-    assert runs[0] == "kedro run --pipeline data --env base"  # what is benchmarked reads them
+    assert runs[0] == "kedro run --pipelines data --env base"  # what is benchmarked reads them
     trained = runs[1:]
     assert sorted(trained) == sorted(model.command for model in SHOWN)
     assert trained[-1] == "kedro run --env base"  # of what is on disk, samples are written

@@ -25,7 +25,7 @@ PARAMETERS = ",".join(
 )
 # Lines that every run says. A moment is told by the last one before it: a busy machine takes longer for everything.
 LANDMARK = re.compile(
-    r"Completed node: .*|Computing on .*|Epoch \d+, step \d+: validation loss .*|Training ended by .*"
+    r"\d+ of \d+: \w+|Computing on .*|Epoch \d+, step \d+: validation loss .*|Training ended by .*"
 )
 # Where a phase begins.
 PHASES = {"data": "", "tracing": "Computing on", "training": "validation loss", "end": "Training ended by"}

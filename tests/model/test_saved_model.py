@@ -128,7 +128,7 @@ def test_load_needs_no_tensorflow(saved: Path) -> None:
 
 def test_load_says_that_there_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(
-        FileNotFoundError, match=r"no trained model at .*absent.keras: run `kedro run --pipeline training`"
+        FileNotFoundError, match=r"no trained model at .*absent.keras: run `kedro run --pipelines training`"
     ):
         load_trained_model(tmp_path / "absent.keras")
 

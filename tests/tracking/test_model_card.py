@@ -42,7 +42,7 @@ def test_a_model_that_was_not_measured_says_how_to(run_id: str) -> None:
     mlflow.log_params(PARAMETERS)
     mlflow.set_tag("environment", "base")
 
-    assert "Not measured yet: `kedro run --pipeline evaluation --env base`." in render(run_id)
+    assert "Not measured yet: `kedro run --pipelines evaluation --env base`." in render(run_id)
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def load_trained_model(path: Path) -> TrainedModel:
     """
     if not path.is_file():
         raise FileNotFoundError(
-            f"There is no trained model at {path}: run `kedro run --pipeline training` first"
+            f"There is no trained model at {path}: run `kedro run --pipelines training` first"
         )
     try:
         with zipfile.ZipFile(path) as archive:

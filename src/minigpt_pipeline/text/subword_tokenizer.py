@@ -61,7 +61,7 @@ class SubwordTokenizer(Tokenizer):
             what = f"lacks {missing[:5]}" if missing else "holds a token more than once"
             raise ValueError(
                 f"The subword tokenizer of {len(self.tokens)} tokens {what}: "
-                "make it again with `kedro run --pipeline vectorization`"
+                "make it again with `kedro run --pipelines vectorization`"
             )
 
     @property

@@ -28,7 +28,7 @@ def check_tokens(token_ids: pa.Table, tokenizer: Tokenizer) -> None:
         raise ValueError(
             f"The token ids are of tokenizer {made_by}, and not of {tokenizer.digest} ({tokenizer.kind}, "
             f"{len(tokenizer)} ids), which the model or the tokenizer's file has: make them again with "
-            "`kedro run --pipeline vectorization`, or train a model on them with `kedro run --pipeline training`"
+            "`kedro run --pipelines vectorization`, or train a model on them with `kedro run --pipelines training`"
         )
 
 
@@ -64,7 +64,7 @@ def _replace(table: pa.Table, unknown_id: int, ids: np.ndarray) -> pa.Table:
     if is_unknown.sum() != len(ids):
         raise ValueError(
             f"{is_unknown.sum()} [UNK] among the token ids and {len(ids)} unknown words: expected as many; make them "
-            "again with `kedro run --pipeline vectorization`"
+            "again with `kedro run --pipelines vectorization`"
         )
     token_ids[is_unknown] = ids
     offsets = np.append(0, np.cumsum(pc.list_value_length(lists).to_numpy())).astype(np.int32)

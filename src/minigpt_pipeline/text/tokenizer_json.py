@@ -25,5 +25,5 @@ def make_tokenizer(content: dict[str, Any]) -> Tokenizer:
     if kind == SubwordTokenizer.kind:
         return SubwordTokenizer(tuple(content["tokens"]), tuple(content["merges"]), tuple(content["forms"]))
     raise ValueError(
-        f"tokenizer={kind!r} is none of `word` and `subword`: make it again with `kedro run --pipeline vectorization`"
+        f"tokenizer={kind!r} is none of `word` and `subword`: make it again with `kedro run --pipelines vectorization`"
     )

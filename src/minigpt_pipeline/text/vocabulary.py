@@ -32,7 +32,7 @@ class Vocabulary:
         if self.words[:2] != (PADDING, UNKNOWN):
             raise ValueError(
                 f"A vocabulary begins with {(PADDING, UNKNOWN)}, this one with {self.words[:2]}: "
-                "make it again with `kedro run --pipeline vectorization`"
+                "make it again with `kedro run --pipelines vectorization`"
             )
         if len(self._ids) != len(self.words):
             repeated = next(word for i, word in enumerate(self.words) if self._ids[word] != i)
