@@ -5,7 +5,7 @@ import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
-from minigpt_pipeline.datasets import PageDataset, TextFileDataset
+from minigpt_pipeline.datasets import PageDataset, PagesDataset, TextFileDataset, TrainedModelDataset
 from minigpt_pipeline.tracking.run_summary import print_summary
 
 METRICS = {
@@ -62,7 +62,12 @@ def test_it_says_where_the_page_of_a_comparison_is(
     assert page.as_uri() in capsys.readouterr().out
 
 
-def summarize(*saved: str, metrics: dict[str, float] = METRICS, quality: dict[str, float] = QUALITY) -> None:
+def summarize(
+    *saved: str,
+    metrics: dict[str, float] = METRICS,
+    quality: dict[str, float] = QUALITY,
+    environment: str | None = None,
+) -> None:
     pipeline = Pipeline([Node(make_nothing, inputs=None, outputs=name, name=name) for name in saved])
     catalog = DataCatalog(
         {
@@ -71,14 +76,14 @@ def summarize(*saved: str, metrics: dict[str, float] = METRICS, quality: dict[st
             "generated_samples": MemoryDataset(SAMPLES),
         }
     )
-    print_summary(pipeline, catalog, "run-id", "sqlite:///mlflow.db")
+    print_summary(pipeline, catalog, "run-id", "sqlite:///mlflow.db", environment)
 
 
 def test_it_says_where_the_run_is(capsys: pytest.CaptureFixture[str]) -> None:
     summarize("raw_reviews")
 
     out = capsys.readouterr().out
-    assert "run-id in sqlite:///mlflow.db: make ui shows it" in out
+    assert "run run-id in sqlite:///mlflow.db\n" in out
     assert "perplexity" not in out
 
 
@@ -127,7 +132,40 @@ def test_it_shows_what_a_search_has_found(tmp_path: Path, capsys: pytest.Capture
         ["training.optimizer.learning_rate", "1e-05"],
         ["model.head_dim", "null"],
     ]
-    assert f"Best parameters  {path}" in out
+    assert f"Found   {path}" in out
+    assert "copy what was found to conf/local" in out
+
+
+def test_it_says_where_the_files_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    docs, model = tmp_path / "[docs]", tmp_path / "model.keras"
+    datasets = {
+        "validation_data_docs": PagesDataset(filepath=str(docs)),
+        "trained_model": TrainedModelDataset(filepath=str(model)),
+    }
+    pipeline = Pipeline([Node(make_nothing, inputs=None, outputs=name, name=name) for name in datasets])
+
+    print_summary(pipeline, DataCatalog(datasets), "run-id", "a store")
+
+    out = capsys.readouterr().out
+    assert f"Checks  {(docs / 'index.html').as_uri()}\n" in out
+    assert f"Model   {model}\n" in out
+
+
+@pytest.mark.parametrize(
+    ("saved", "step"),
+    [
+        (["raw_reviews"], "`kedro run --pipelines validation --env sample`"),
+        (["raw_reviews", "reviews", "train_token_ids"], "`kedro run --pipelines training --env sample`"),
+        (["trained_model"], "`kedro run --pipelines evaluation,generation --env sample`"),
+        (["trained_model", "evaluation_metrics", "generated_samples"], "`make ui` shows curves and texts"),
+    ],
+)
+def test_it_says_what_can_be_done_next(
+    saved: list[str], step: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summarize(*saved, environment="sample")
+
+    assert capsys.readouterr().out.splitlines()[-1].startswith(f"Next    {step}")
 
 
 def test_it_shows_figures_of_texts_beside_peoples(capsys: pytest.CaptureFixture[str]) -> None:

@@ -71,7 +71,7 @@ class TrackingHooks:
         run_id = self._session.run_id
         self._session.log_card()
         self._session.end("FINISHED")
-        print_summary(pipeline, catalog, run_id, self._store)
+        print_summary(pipeline, catalog, run_id, self._store, self._context.env)
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:

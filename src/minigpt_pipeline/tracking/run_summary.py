@@ -1,6 +1,7 @@
 """What a person wants to know when `kedro run` has ended."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -23,14 +24,39 @@ QUALITY_FIGURES = {
 }
 
 
-def print_summary(pipeline: Pipeline, catalog: DataCatalog, run_id: str, store: str) -> None:
-    """Print the held-out loss, figures of texts, texts for the first prompt, what a search found, and where all is.
+PLACES = {
+    "validation_data_docs": "Checks",
+    "trained_model": "Model",
+    "generated_samples": "Texts",
+    "best_parameters": "Found",
+    "comparison_page": "Page",
+}
+"""What is named with its place where a run has saved it, and under which word."""
+
+NEXT_STEPS = {
+    "comparison_page": "open the page in a browser",
+    "best_parameters": "copy what was found to conf/local/parameters_training.yml, and `make run`",
+    "generated_samples": "`make ui` shows curves and texts, `make compare` sets models side by side",
+    "evaluation_metrics": "`kedro run --pipelines generation{env}` lets it write",
+    "trained_model": "`kedro run --pipelines evaluation,generation{env}` measures it and lets it write",
+    "train_token_ids": "`kedro run --pipelines training{env}`",
+    "reviews": "`kedro run --pipelines vectorization{env}`",
+    "raw_reviews": "`kedro run --pipelines validation{env}`",
+}
+"""By what a run has saved; the first that holds."""
+
+
+def print_summary(
+    pipeline: Pipeline, catalog: DataCatalog, run_id: str, store: str, environment: str | None = None
+) -> None:
+    """Print figures and texts, what a search found, where all is, and what can be done next.
 
     Args:
         pipeline: What has run; only what it saved is shown.
         catalog: Where it was saved.
         run_id: The MLflow run.
         store: The MLflow store's address.
+        environment: Of the configuration; null means Kedro's own choice.
     """
     console = Console(highlight=False)
     saved = pipeline.all_outputs()
@@ -42,22 +68,26 @@ def print_summary(pipeline: Pipeline, catalog: DataCatalog, run_id: str, store: 
         console.print(texts_panel(catalog.load("generated_samples")))
     if "sweep_trials" in saved:
         console.print(search_table(catalog.load("sweep_trials")))
-    if "best_parameters" in saved:
-        path = catalog["best_parameters"].filepath
-        console.print(f"[bold]Best parameters[/bold]  {escape(str(path))}", soft_wrap=True)
-    if "comparison_page" in saved:
-        page = catalog["comparison_page"].filepath.as_uri()
-        console.print(f"[bold]Page[/bold]    {escape(page)}", soft_wrap=True)
-    console.print(
-        f"[bold]MLflow[/bold]  run {run_id} in {escape(store)}: [bold]make ui[/bold] shows it", soft_wrap=True
-    )
+    for label, text in _list_places(saved, catalog):
+        console.print(f"[bold]{label:7}[/bold] {escape(text)}", soft_wrap=True)
+    console.print(f"[bold]MLflow [/bold] run {run_id} in {escape(store)}", soft_wrap=True)
+    if next_step := next((step for name, step in NEXT_STEPS.items() if name in saved), None):
+        option = f" --env {environment}" if environment else ""
+        console.print(f"[bold]Next   [/bold] {escape(next_step.format(env=option))}", soft_wrap=True)
+
+
+def _list_places(saved: Iterable[str], catalog: DataCatalog) -> Iterator[tuple[str, str]]:
+    for name, label in PLACES.items():
+        path = getattr(catalog.get(name), "filepath", None) if name in saved else None
+        if path is None:
+            continue
+        page = Path(path) / "index.html" if name == "validation_data_docs" else Path(path)
+        yield label, page.absolute().as_uri() if page.suffix == ".html" else str(path)
 
 
 def metrics_table(metrics: Mapping[str, float]) -> Table:
     """Lay out the figures of `evaluation_metrics`."""
-    table = Table(
-        title="Reviews of films that the model has never seen", title_justify="left", show_header=False
-    )
+    table = Table(title="On texts that the model has never seen", title_justify="left", show_header=False)
     table.add_row("held-out loss", f"{metrics['test/loss']:.4f} nats a word")
     if "test/source_loss" in metrics:
         table.add_row(
