@@ -1,0 +1,136 @@
+"""`kedro run`, whose errors say what is wrong and not where in the code that was noticed.
+
+`kedro run --verbose` shows the traceback as well. Errors that nobody has foreseen show it always.
+"""
+
+import difflib
+import functools
+import re
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from kedro.config import MissingConfigException
+from kedro.framework.cli.project import run as kedro_run
+from kedro.io import DatasetError
+from kedro.validation.exceptions import ParameterValidationError
+
+FORESEEN = (ValueError, RuntimeError, FloatingPointError, OSError, DatasetError)
+"""What nodes and datasets raise on purpose; subclasses too."""
+
+_PARAMETER = re.compile(r"^- Parameter '(?P<name>\w+)': .*$", re.MULTILINE)
+_DETAILS = re.compile(
+    r" \[type=(?P<type>\w+), input_value=(?P<value>.*), input_type=\w+\]\n    For further information .*"
+)
+
+
+def told(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command end with one message where an error was foreseen."""
+
+    @functools.wraps(command)
+    def tell(*args: Any, verbose: bool = False, **options: Any) -> Any:
+        try:
+            return command(*args, **options)
+        except (ParameterValidationError, MissingConfigException, *FORESEEN) as error:
+            if verbose:
+                traceback.print_exc()
+            raise click.ClickException(describe(error, options.get("env"))) from error
+
+    return tell
+
+
+def describe(error: Exception, environment: str | None) -> str:
+    """Return what a user reads of an error.
+
+    Args:
+        error: What ended the command.
+        environment: Of the configuration, as the command names it.
+    """
+    conf = Path("conf")
+    if isinstance(error, ParameterValidationError):
+        return "\n".join(describe_wrong_parameters(str(error), conf))
+    if isinstance(error, MissingConfigException):
+        return describe_missing(environment, conf) or str(error)
+    return describe_missing_pipeline(str(error)) or str(error)
+
+
+def describe_wrong_parameters(message: str, conf: Path) -> Iterator[str]:
+    """Say in a line for each parameter what is wrong with it.
+
+    Args:
+        message: Kedro's, with what pydantic found.
+        conf: Folder of the environments.
+    """
+    parts = _PARAMETER.split(
+        message
+    )  # what stands before the first one, then names and what was found by turns
+    for name, found in zip(parts[1::2], parts[2::2], strict=True):
+        where = next((str(file) for file in _find_files(name, conf)), f"{conf}/base")
+        for field, text, kind, value in _split(found):
+            if kind == "extra_forbidden":
+                yield f"{name}.{field} is no parameter: see {where}"
+            elif kind == "missing":
+                yield f"{name}.{field} is missing: set it in {where}"
+            elif kind == "value_error":
+                yield text.removeprefix("Value error, ")
+            else:
+                yield f"{name}.{field}={value}: {text} ({where})"
+
+
+def _split(found: str) -> Iterator[tuple[str, str, str, str]]:
+    """Return field, message, kind and value of each error in what pydantic says."""
+    start = 0
+    for match in _DETAILS.finditer(found):
+        field, _, text = found[start : match.start()].strip("\n").rpartition("\n")
+        yield field.strip(), text.strip(), match["type"], match["value"]
+        start = match.end()
+
+
+def _find_files(name: str, conf: Path) -> Iterable[Path]:
+    for file in sorted(conf.glob("base/parameters*.yml")):
+        if re.search(rf"^{name}:", file.read_text(encoding="utf-8"), re.MULTILINE):
+            yield file
+
+
+def describe_missing(environment: str | None, conf: Path) -> str:
+    """Say which environments there are; nothing where the one that is asked for is there."""
+    names = sorted(path.name for path in conf.glob("*") if path.is_dir() and path.name != "local")
+    if environment is None or environment in names:
+        return ""
+    return f"There is no environment {environment!r}, only {', '.join(names)}{_suggest(environment, names)}"
+
+
+def describe_missing_pipeline(message: str) -> str:
+    """Say which pipelines there are, where Kedro says that one is not."""
+    match = re.match(r"Failed to find the pipeline named '(?P<name>[^']*)'", message)
+    if match is None:
+        return ""
+    from kedro.framework.project import pipelines
+
+    names = sorted(pipelines)
+    return f"There is no pipeline {match['name']!r}, only {', '.join(names)}{_suggest(match['name'], names)}"
+
+
+def _suggest(name: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1)
+    return f": did you mean {close[0]}?" if close else ""
+
+
+@click.group(name="minigpt_pipeline")
+def cli() -> None:
+    """Commands of this project."""
+
+
+run = click.Command(
+    kedro_run.name,
+    callback=told(kedro_run.callback),
+    params=[
+        *kedro_run.params,
+        click.Option(["--verbose", "-v"], is_flag=True, help="Show the traceback of an error."),
+    ],
+    help=kedro_run.help,
+    short_help=kedro_run.short_help,
+)
+cli.add_command(run)
