@@ -88,7 +88,9 @@ def test_a_local_file_that_is_absent_is_never_downloaded(make_archive: MakeArchi
         dataset.load()
 
 
-def test_links_and_folders_are_passed_over(tmp_path: Path) -> None:
+def test_links_and_folders_are_passed_over_and_links_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "reviews.tar"
     with tarfile.open(path, "w") as archive:
         for name, kind in (
@@ -104,6 +106,7 @@ def test_links_and_folders_are_passed_over(tmp_path: Path) -> None:
         archive.addfile(member, io.BytesIO(b"ok"))
 
     assert read(ReviewsArchiveDataset(filepath=str(path))) == {"file": b"ok"}
+    assert "2 links or devices in reviews.tar were passed over" in caplog.messages
 
 
 @pytest.mark.parametrize("content", [b"", b"not an archive at all" * 100])

@@ -46,6 +46,17 @@ def test_parse_reviews_reads_unlabelled_reviews_when_asked() -> None:
     assert unlabelled[["label", "rating"]].isna().all()
 
 
+def test_parse_reviews_names_files_that_are_none_where_reviews_lie(caplog: pytest.LogCaptureFixture) -> None:
+    names = ["aclImdb/train/pos/abc.txt", "../evil.txt", "/etc/passwd", "aclImdb/test/neg/1.txt", "x", "y"]
+    strange = [ArchiveMember(name, b"\xff") for name in names]
+
+    assert parse_reviews(MEMBERS + strange, include_unlabelled=True).equals(parse_reviews(MEMBERS, True))
+    assert caplog.messages == [
+        "6 files of the archive are no reviews and were passed over: 'aclImdb/train/pos/abc.txt', '../evil.txt', "
+        "'/etc/passwd', 'aclImdb/test/neg/1.txt', 'x', ..."
+    ]
+
+
 def test_parse_reviews_refuses_an_archive_without_reviews() -> None:
     with pytest.raises(ValueError, match="no review in the archive: expected files such as aclImdb/train"):
         parse_reviews([ArchiveMember("holiday/photo.jpg", b"\xff")], include_unlabelled=False)

@@ -141,7 +141,7 @@ def stream_members(path: Path) -> Iterator[ArchiveMember]:
     Raises:
         DatasetError: If the file is not a tar archive, gzipped or not, or ends too early.
     """
-    size = path.stat().st_size
+    size, num_others = path.stat().st_size, 0
     try:
         with (
             path.open("rb") as file,
@@ -154,12 +154,15 @@ def stream_members(path: Path) -> Iterator[ArchiveMember]:
                         content = archive.extractfile(member) if member.isreg() else None
                         if content is not None:
                             yield ArchiveMember(member.name, content.read())
+                        num_others += not (member.isreg() or member.isdir())
                 # tarfile takes an archive that is cut off between two files for a whole one: gzip's checksum tells, or
                 # the zeros that a tar archive ends with.
                 while ahead.read(CHUNK_SIZE):
                     pass
             if not isinstance(stream, gzip.GzipFile):
                 _check_end_of_archive(file)
+        if num_others:
+            logger.warning("%d links or devices in %s were passed over", num_others, path.name)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise DatasetError(
             f"{path} can't be read as a tar archive ({error}): it may be cut off or something else; "

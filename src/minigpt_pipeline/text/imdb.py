@@ -4,12 +4,15 @@ A review is `aclImdb/train/pos/7_9.txt`: number 7 of its folder, 9 of 10 stars. 
 `aclImdb/train/urls_pos.txt` is the page of its film.
 """
 
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+
+logger = logging.getLogger(__name__)
 
 LABELS = ("neg", "pos")
 SPLITS = ("train", "test")
@@ -18,6 +21,8 @@ REVIEW_COLUMNS = ("review_id", "split", "label", "rating", "movie_id", "text")
 PYTHON_STRING = pd.StringDtype("python", na_value=np.nan)
 """The `str` of pandas, kept as Python objects: who sorts, selects or copies rows copies references and no text."""
 
+_ROOT = "aclImdb/"
+_IN_FOLDER_OF_REVIEWS = re.compile(r"aclImdb/(train|test)/(pos|neg|unsup)/")
 _REVIEW = re.compile(r"aclImdb/(train|test)/(pos|neg|unsup)/(\d+)_(\d+)\.txt")
 _FILM_PAGES = re.compile(r"aclImdb/(train|test)/urls_(pos|neg|unsup)\.txt")
 _MOVIE_ID = re.compile(r"/title/(tt\d+)")
@@ -35,7 +40,8 @@ def parse_reviews(members: Iterable[ArchiveMember], include_unlabelled: bool) ->
     """Read the reviews of an archive, in whatever order its files come.
 
     Args:
-        members: The files; those that are neither a review nor a list of film pages are passed over.
+        members: The files; those that are neither a review nor a list of film pages are passed over, and named
+            where a review was to be expected.
         include_unlabelled: Also read `train/unsup`, whose reviews have neither label nor rating.
 
     Returns:
@@ -47,6 +53,7 @@ def parse_reviews(members: Iterable[ArchiveMember], include_unlabelled: bool) ->
     """
     rows: list[tuple[str, str, str | None, int | None, str]] = []
     films: dict[str, str] = {}
+    strange: list[str] = []
     for member in members:
         if match := _REVIEW.fullmatch(member.name):
             split, folder, number, rating = match.groups()
@@ -56,6 +63,14 @@ def parse_reviews(members: Iterable[ArchiveMember], include_unlabelled: bool) ->
                 rows.append((f"{split}/{folder}/{number}", split, None, None, decode(member)))
         elif match := _FILM_PAGES.fullmatch(member.name):
             films |= _parse_film_pages(member, *match.groups())
+        elif _IN_FOLDER_OF_REVIEWS.match(member.name) or not member.name.startswith(_ROOT):
+            strange.append(member.name)
+    if strange:
+        logger.warning(
+            "%d files of the archive are no reviews and were passed over: %s",
+            len(strange),
+            _name_some(strange),
+        )
     if not rows:
         raise ValueError(
             "There is no review in the archive: expected files such as aclImdb/train/pos/0_9.txt, "
@@ -80,6 +95,10 @@ def tabulate_reviews(
     types = dict.fromkeys(REVIEW_COLUMNS, PYTHON_STRING) | {"rating": pd.Int8Dtype()}
     columns = zip(REVIEW_COLUMNS, zip(*ordered, strict=True), strict=True)
     return pd.DataFrame({name: pd.array(values, types[name]) for name, values in columns})
+
+
+def _name_some(names: list[str], most: int = 5) -> str:
+    return ", ".join(map(repr, names[:most])) + (", ..." if len(names) > most else "")
 
 
 def decode(member: ArchiveMember) -> str:
