@@ -17,6 +17,8 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.io import DatasetError
 from kedro.validation.exceptions import ParameterValidationError
 
+from minigpt_pipeline.datasets.local_dataset import MAKE_IT_FIRST
+
 FORESEEN = (ValueError, RuntimeError, FloatingPointError, OSError, DatasetError)
 """What nodes and datasets raise on purpose; subclasses too."""
 
@@ -53,7 +55,8 @@ def describe(error: Exception, environment: str | None) -> str:
         return "\n".join(describe_wrong_parameters(str(error), conf))
     if isinstance(error, MissingConfigException):
         return describe_missing(environment, conf) or str(error)
-    return describe_missing_pipeline(str(error)) or str(error)
+    message = str(error).strip().partition("\nFailed to instantiate dataset")[0]
+    return describe_missing_pipeline(message) or describe_missing_data(message, environment) or message
 
 
 def describe_wrong_parameters(message: str, conf: Path) -> Iterator[str]:
@@ -111,6 +114,19 @@ def describe_missing_pipeline(message: str) -> str:
 
     names = sorted(pipelines)
     return f"There is no pipeline {match['name']!r}, only {', '.join(names)}{_suggest(match['name'], names)}"
+
+
+def describe_missing_data(message: str, environment: str | None) -> str:
+    """Say which pipeline makes a file that is not there; nothing where a message says something else."""
+    match = re.fullmatch(rf"(?P<name>\w+): (?P<what>There is no .*): {re.escape(MAKE_IT_FIRST)}", message)
+    if match is None:
+        return ""
+    from kedro.framework.project import pipelines
+
+    makers = [name for name in pipelines if match["name"] in pipelines[name].all_outputs()]
+    maker = min(makers, key=lambda name: len(pipelines[name].nodes))
+    option = f" --env {environment}" if environment else ""
+    return f"{match['name']}: {match['what']}: `kedro run --pipelines {maker}{option}` makes it"
 
 
 def _suggest(name: str, names: list[str]) -> str:

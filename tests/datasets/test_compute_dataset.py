@@ -14,12 +14,12 @@ def test_load_gives_the_settings() -> None:
 
 
 def test_an_unknown_setting_is_refused_with_its_name() -> None:
-    with pytest.raises(DatasetError, match=r"(?s)catalog_compute.yml\) is wrong.*memory_limit\b"):
+    with pytest.raises(DatasetError, match="memory_limit is no setting of conf/"):
         ComputeDataset(**SETTINGS, memory_limit=4000)
 
 
 def test_a_wrong_value_is_refused_with_its_name() -> None:
-    with pytest.raises(DatasetError, match=r"(?s)catalog_compute.yml\) is wrong.*device.*'tpu'"):
+    with pytest.raises(DatasetError, match=r"`compute` is wrong: device='tpu': Input should be .* \(conf/"):
         ComputeDataset(**SETTINGS | {"device": "tpu"})
 
 

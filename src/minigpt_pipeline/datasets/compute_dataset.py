@@ -4,6 +4,7 @@ from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from minigpt_pipeline.parameters import ComputeSettings
 
@@ -22,9 +23,8 @@ class ComputeDataset(AbstractDataset[NoReturn, ComputeSettings]):
         try:
             self._settings = ComputeSettings.model_validate(settings)
         except ValidationError as error:
-            raise DatasetError(
-                f"The catalog entry `compute` (conf/*/catalog_compute.yml) is wrong: {error}"
-            ) from error
+            wrong = "; ".join(map(_describe_error, error.errors()))
+            raise DatasetError(f"The catalog entry `compute` is wrong: {wrong}") from error
 
     def load(self) -> ComputeSettings:
         """Return the settings."""
@@ -36,3 +36,14 @@ class ComputeDataset(AbstractDataset[NoReturn, ComputeSettings]):
 
     def _describe(self) -> dict[str, Any]:
         return self._settings.model_dump()
+
+
+def _describe_error(error: ErrorDetails) -> str:
+    """Say what is wrong with a setting, and where it stands."""
+    message = error["msg"].removeprefix("Value error, ")
+    if not error["loc"]:
+        return message  # of a rule between settings, which says where they stand
+    name = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return f"{name} is no setting of conf/*/catalog_compute.yml: docs/gpu.md has them all"
+    return f"{name}={error['input']!r}: {message} (conf/*/catalog_compute.yml)"

@@ -15,6 +15,9 @@ FORMAT_VERSION_KEY = "minigpt_format_version"
 
 Content = TypeVar("Content")
 
+MAKE_IT_FIRST = "run the pipeline that makes it first, or `kedro run` for all of them"
+"""What to do about a file that is not there; `cli` knows which pipeline it is."""
+
 
 class LocalDataset(AbstractDataset[Content, Content], Generic[Content]):
     """A file or folder of this machine, replaced as a whole when it is saved.
@@ -46,9 +49,7 @@ class LocalDataset(AbstractDataset[Content, Content], Generic[Content]):
             DatasetError: If there is nothing at the path, or another version of the project wrote it.
         """
         if not self.filepath.exists():
-            raise DatasetError(
-                f"There is no {self.filepath}: run the pipeline that makes it first, or `kedro run` for all of them"
-            )
+            raise DatasetError(f"There is no {self.filepath}: {MAKE_IT_FIRST}")
         return self.read(self.filepath)
 
     def save(self, data: Content) -> None:

@@ -1,0 +1,257 @@
+"""Whatever is wrong, a run ends with one message that says what, where and what next, and leaves whole files.
+
+Everything goes through `kedro run` as a user types it, in this process: most of the seconds of a process are imports.
+"""
+
+import io
+import re
+import shutil
+import tarfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+from kedro.framework.startup import bootstrap_project
+
+from minigpt_pipeline.cli import run
+
+pytestmark = pytest.mark.slow
+
+ARCHIVE = "data/01_raw/sample_reviews.tar.gz"
+Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def prepared(make_project: Callable[[str], Path]) -> Path:
+    """A project whose data is made."""
+    project = make_project("prepared")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(project)
+        bootstrap_project(project)
+        assert CliRunner().invoke(run, ["--env", "test", "--pipelines", "data"]).exit_code == 0
+    return project
+
+
+@pytest.fixture
+def project(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, where commands are called."""
+    copy = tmp_path / "project"
+    shutil.copytree(prepared, copy)
+    monkeypatch.chdir(copy)
+    bootstrap_project(copy)
+    return copy
+
+
+@pytest.fixture
+def kedro_run(project: Path) -> Run:
+    """`kedro run --env test`, with further arguments."""
+
+    def call(*arguments: str, parameters: Mapping[str, str] | None = None) -> Result:
+        options = (
+            ["--params", ",".join(f"{name}={value}" for name, value in parameters.items())]
+            if parameters
+            else []
+        )
+        result = CliRunner().invoke(run, ["--env", "test", *arguments, *options])
+        assert not [path for path in project.rglob("*") if ".partial" in path.name]
+        return result
+
+    return call
+
+
+def change_archive(
+    project: Path, added: Mapping[str, bytes], keep: Callable[[str], bool] = lambda name: True
+) -> None:
+    """Add files to the embedded corpus's archive, and leave others out."""
+    path = project / ARCHIVE
+    buffer = io.BytesIO()
+    with tarfile.open(path) as before, tarfile.open(fileobj=buffer, mode="w:gz") as after:
+        for member in before:
+            if member.isreg() and keep(member.name):
+                after.addfile(member, before.extractfile(member))
+        for name, content in added.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            after.addfile(member, io.BytesIO(content))
+    path.write_bytes(buffer.getvalue())
+
+
+def assert_refused(result: Result, message: str) -> None:
+    """See that a run has ended with one message."""
+    assert result.exit_code == 1, result.output
+    assert result.stdout == ""
+    _, separator, said = result.stderr.partition("Error: ")
+    assert separator, result.stderr
+    assert re.search(message, said), said
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            lambda content: content[: len(content) // 2],
+            r"can't be read as a tar archive .*cut off",
+        ),
+        (lambda content: b"<html>Not found</html>", r"can't be read as a tar archive"),
+        (lambda content: b"", r"can't be read as a tar archive"),
+    ],
+    ids=["truncated", "something else", "empty"],
+)
+def test_a_damaged_archive(
+    damage: Callable[[bytes], bytes], message: str, project: Path, kedro_run: Run
+) -> None:
+    path = project / ARCHIVE
+    path.write_bytes(damage(path.read_bytes()))
+
+    assert_refused(kedro_run("--pipelines", "ingestion"), message)
+
+
+@pytest.mark.parametrize(
+    ("added", "reason"),
+    [
+        ({"aclImdb/train/pos/90000_9.txt": b""}, "blank_text"),
+        ({"aclImdb/train/pos/90000_9.txt": b" \n "}, "blank_text"),
+        (
+            {f"aclImdb/train/pos/90000_{stars}.txt": b"A review of %d stars." % stars for stars in (8, 9)},
+            "duplicate_id",
+        ),
+    ],
+    ids=["empty file", "blank review", "two files with one id"],
+)
+def test_a_bad_review_is_set_aside(
+    added: dict[str, bytes], reason: str, project: Path, kedro_run: Run
+) -> None:
+    change_archive(project, added)
+
+    result = kedro_run("--pipelines", "ingestion,validation")
+
+    assert result.exit_code == 0, result.output
+    rejected = pd.read_parquet(project / "data/test/03_primary/rejected_reviews.parquet")
+    assert rejected[["review_id", "reason"]].to_numpy().tolist()[0] == ["train/pos/90000", reason]
+
+
+@pytest.mark.parametrize(
+    ("added", "keep", "message"),
+    [
+        (
+            {},
+            lambda name: False,
+            "There is no review in the archive: expected files such as aclImdb/train/pos",
+        ),
+        (
+            {"aclImdb/train/pos/90000_9.txt": b"A\xff"},
+            lambda name: True,
+            r"90000_9\.txt is not UTF-8: byte 0xff",
+        ),
+        ({}, lambda name: "/pos/" not in name, r"labels_are_balanced"),
+        ({}, lambda name: name.endswith("00_9.txt"), r"reviews_are_enough.*at least 1,000 reviews"),
+    ],
+    ids=["no review", "not UTF-8", "no folder pos", "few reviews"],
+)
+def test_an_archive_that_can_t_be_used(
+    added: dict[str, bytes], keep: Callable[[str], bool], message: str, project: Path, kedro_run: Run
+) -> None:
+    change_archive(project, added, keep)
+
+    assert_refused(kedro_run("--pipelines", "ingestion,validation"), message)
+
+
+def test_files_with_strange_names_are_counted_and_written_nowhere(
+    project: Path, kedro_run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = [
+        "../outside.txt",
+        "/tmp/outside.txt",
+        "aclImdb/train/pos/abc.txt",
+        "aclImdb/train/pos/../../../../x.txt",
+    ]
+    change_archive(project, dict.fromkeys(names, b"A review that is none."))
+
+    assert kedro_run("--pipelines", "ingestion").exit_code == 0
+    assert any("4 files of the archive are no reviews" in message for message in caplog.messages)
+    assert not list(project.parent.rglob("outside.txt"))
+    assert not list(project.parent.rglob("x.txt"))
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "parameters", "message"),
+    [
+        (
+            "training",
+            {"model.num_heads": "3"},
+            "embed_dim=16 is not divisible by num_heads=3: change one of them",
+        ),
+        (
+            "training",
+            {"model.nope": "3"},
+            "model.nope is no parameter: see conf/base/parameters_training.yml",
+        ),
+        ("training", {"model.sequence_length": "0"}, "model.sequence_length=0: Input should be greater than"),
+        (
+            "training",
+            {"training.optimizer.learning_rate": "-1"},
+            "learning_rate=-1: Input should be greater than 0",
+        ),
+        ("training", {"device": "gpu"}, "device='gpu', but TensorFlow sees no GPU, only .*CPU:0"),
+        (
+            "training",
+            {"device": "tpu"},
+            "`compute` is wrong: device='tpu': Input should be 'auto', 'cpu' or 'gpu' .conf/",
+        ),
+        (
+            "training",
+            {"generation.sampling.temperature": "-1"},
+            "temperature=-1: Input should be greater than",
+        ),
+        (
+            "vectorization",
+            {"vectorization.min_words": "100000000"},
+            "words between them, expected at least 100000000",
+        ),
+        (
+            "generation",
+            {},
+            "trained_model: There is no .*: `kedro run --pipelines training --env test` makes it",
+        ),
+        (
+            "evaluation",
+            {},
+            "trained_model: There is no .*: `kedro run --pipelines training --env test` makes it",
+        ),
+    ],
+    ids=lambda value: " ".join(f"{a}={b}" for a, b in value.items()) if isinstance(value, dict) else "",
+)
+def test_settings_that_can_t_be(
+    pipeline: str, parameters: dict[str, str], message: str, kedro_run: Run
+) -> None:
+    assert_refused(kedro_run("--pipelines", pipeline, parameters=parameters), message)
+
+
+def test_training_before_vectorization(project: Path, kedro_run: Run) -> None:
+    shutil.rmtree(project / "data/test/05_model_input")
+
+    assert_refused(
+        kedro_run("--pipelines", "training"),
+        "train_token_ids: There is no .*: `kedro run --pipelines vectorization --env test` makes it",
+    )
+
+
+@pytest.mark.parametrize("setting", ["prompts=[]", "prompts=[' ']"])
+def test_a_prompt_without_a_word(setting: str, project: Path, kedro_run: Run) -> None:
+    (project / "conf/test/parameters_prompts.yml").write_text(
+        f"generation: {{{setting.replace('=', ': ')}}}\n"
+    )
+
+    assert_refused(kedro_run("--pipelines", "training"), "prompt")
+
+
+def test_a_store_that_does_not_answer(kedro_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+
+    assert_refused(
+        kedro_run("--pipelines", "ingestion"),
+        "The MLflow store http://127.0.0.1:9 can't be used .*: start its server",
+    )
