@@ -4,6 +4,7 @@
 """
 
 import difflib
+import errno
 import functools
 import re
 import traceback
@@ -55,8 +56,19 @@ def describe(error: Exception, environment: str | None) -> str:
         return "\n".join(describe_wrong_parameters(str(error), conf))
     if isinstance(error, MissingConfigException):
         return describe_missing(environment, conf) or str(error)
+    if any(isinstance(each, OSError) and each.errno == errno.ENOSPC for each in _list_causes(error)):
+        return (
+            f"The disk is full, and {str(error).partition(':')[0]} was not saved; what was there before is whole: "
+            f"make room, or keep data on another disk (`data` in {conf}/*/globals.yml), and run the same command again"
+        )
     message = str(error).strip().partition("\nFailed to instantiate dataset")[0]
     return describe_missing_pipeline(message) or describe_missing_data(message, environment) or message
+
+
+def _list_causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def describe_wrong_parameters(message: str, conf: Path) -> Iterator[str]:

@@ -3,14 +3,19 @@
 Everything goes through `kedro run` as a user types it, in this process: most of the seconds of a process are imports.
 """
 
+import errno
 import io
+import json
+import os
 import re
 import shutil
+import sqlite3
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 from kedro.framework.startup import bootstrap_project
@@ -255,3 +260,56 @@ def test_a_store_that_does_not_answer(kedro_run: Run, monkeypatch: pytest.Monkey
         kedro_run("--pipelines", "ingestion"),
         "The MLflow store http://127.0.0.1:9 can't be used .*: start its server",
     )
+
+
+@pytest.mark.full
+def test_a_review_of_100_mb_is_set_aside(project: Path, kedro_run: Run) -> None:
+    change_archive(project, {"aclImdb/train/pos/90000_9.txt": b"A long review. " * 7_000_000})
+
+    result = kedro_run("--pipelines", "ingestion,validation")
+
+    assert result.exit_code == 0, result.output
+    rejected = pd.read_parquet(project / "data/test/03_primary/rejected_reviews.parquet")
+    assert rejected[["review_id", "reason"]].to_numpy().tolist() == [["train/pos/90000", "too_long"]]
+    pages = sum(
+        path.stat().st_size for path in (project / "data/test/08_reporting").rglob("*") if path.is_file()
+    )
+    assert pages < 10e6  # what is said of the review is not the review
+
+
+def test_a_vocabulary_larger_than_the_corpus_is_as_large_as_the_corpus(project: Path, kedro_run: Run) -> None:
+    result = kedro_run(
+        "--pipelines", "vectorization", parameters={"vectorization.vocabulary_size": "1000000"}
+    )
+
+    assert result.exit_code == 0, result.output
+    tokenizer = json.loads((project / "data/test/04_feature/tokenizer.json").read_text())
+    assert 1000 < len(tokenizer["words"]) < 5000
+
+
+def test_a_store_of_a_newer_mlflow(project: Path, kedro_run: Run) -> None:
+    with sqlite3.connect(project / "mlflow.db") as store:
+        store.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+
+    assert_refused(
+        kedro_run("--pipelines", "ingestion"),
+        r"mlflow\.db can't be used .*: another version of MLflow than 3",
+    )
+
+
+def test_a_full_disk_leaves_the_old_file(
+    project: Path, kedro_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(*args: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = (project / "data/test/02_intermediate/raw_reviews.parquet").read_bytes()
+    monkeypatch.setattr(pq, "write_table", fill)
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", fill)
+    monkeypatch.setattr(pq.ParquetWriter, "write_batch", fill)
+
+    assert_refused(
+        kedro_run("--pipelines", "ingestion"),
+        "The disk is full, and raw_reviews was not saved; what was there before is whole: make room",
+    )
+    assert (project / "data/test/02_intermediate/raw_reviews.parquet").read_bytes() == before

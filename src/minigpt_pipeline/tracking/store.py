@@ -93,9 +93,20 @@ def _asking(settings: TrackingSettings, project_path: Path) -> Iterator[str]:
     except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = hide_password(str(error).splitlines()[0])
         raise TrackingStoreError(
-            f"The MLflow store {hide_password(uri)} can't be used ({reason}): start its server, "
-            "or unset MLFLOW_TRACKING_URI to log to mlflow.db in the project"
+            f"The MLflow store {hide_password(uri)} can't be used ({reason}): {_advise(uri, reason)}"
         ) from error
+
+
+def _advise(uri: str, reason: str) -> str:
+    """Say what can be done about a store that can't be used."""
+    if "out-of-date database schema" in reason:  # MLflow says so of a newer one, too
+        return (
+            f"another version of MLflow than {mlflow.__version__} has written it: take that one, "
+            f"or keep a copy and run `mlflow db upgrade {hide_password(uri)}` if it is an older one"
+        )
+    if uri.startswith("sqlite:"):
+        return "put back a copy of it, or move it away, and the next run makes a new one"
+    return "start its server, or unset MLFLOW_TRACKING_URI to log to mlflow.db in the project"
 
 
 def _open_sqlite(uri: str) -> None:
