@@ -5,7 +5,7 @@ import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
-from minigpt_pipeline.datasets import PageDataset, PagesDataset, TextFileDataset, TrainedModelDataset
+from minigpt_pipeline.datasets import PageDataset, TextFileDataset, TrainedModelDataset
 from minigpt_pipeline.tracking.run_summary import print_summary
 
 METRICS = {
@@ -137,9 +137,9 @@ def test_it_shows_what_a_search_has_found(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_it_says_where_the_files_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    docs, model = tmp_path / "[docs]", tmp_path / "model.keras"
+    page, model = tmp_path / "[a] page.html", tmp_path / "model.keras"
     datasets = {
-        "validation_data_docs": PagesDataset(filepath=str(docs)),
+        "validation_page": PageDataset(filepath=str(page)),
         "trained_model": TrainedModelDataset(filepath=str(model)),
     }
     pipeline = Pipeline([Node(make_nothing, inputs=None, outputs=name, name=name) for name in datasets])
@@ -147,7 +147,7 @@ def test_it_says_where_the_files_are(tmp_path: Path, capsys: pytest.CaptureFixtu
     print_summary(pipeline, DataCatalog(datasets), "run-id", "a store")
 
     out = capsys.readouterr().out
-    assert f"Checks  {(docs / 'index.html').as_uri()}\n" in out
+    assert f"Checks  {page.as_uri()}\n" in out
     assert f"Model   {model}\n" in out
 
 

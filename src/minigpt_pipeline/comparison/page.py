@@ -1,9 +1,7 @@
 """The page that shows runs of models beside each other."""
 
-import re
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
 from minigpt_pipeline.commit import shorten_commit
 from minigpt_pipeline.comparison.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, draw_charts
@@ -20,9 +18,7 @@ from minigpt_pipeline.comparison.tables import (
     describe_common_settings,
     find_incomparable,
 )
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
+from minigpt_pipeline.pages import make_environment
 
 NUM_COLOURS = 8
 """Of lines; a ninth run has the colour of the first, and its number tells them apart."""
@@ -41,21 +37,9 @@ def render_page(compared: ComparedRuns, texts_per_prompt: int) -> str:
     Returns:
         HTML, the same for the same arguments.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     runs = compared.runs
-    environment = Environment(
-        loader=PackageLoader("minigpt_pipeline.comparison"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "number": format_number,
-        "difference": format_difference,
-        "breakable": make_breakable,
-    }
+    environment = make_environment("minigpt_pipeline.comparison")
+    environment.filters |= {"number": format_number, "difference": format_difference}
     differing, equal = compare_parameters(runs)
     charts = {metric: draw_charts(runs, metric) for metric in CURVES}
     axes = {chart.axis.key: chart.axis for drawn in charts.values() for chart in drawn}
@@ -131,13 +115,6 @@ def describe_run(run: ModelRun, number: int) -> Card:
         summary.status.lower(),
         {name: text or "unknown" for name, text in facts.items()},
     )
-
-
-def make_breakable(name: str) -> "Markup":
-    """Escape a name, and let a narrow page break it behind its dots, slashes and underscores."""
-    from markupsafe import Markup
-
-    return Markup("<wbr>").join(re.split(r"(?<=[/._])", name))
 
 
 def describe_incomparable(reasons: dict[str, list[str]], has_comparable_characters: bool) -> list[str]:

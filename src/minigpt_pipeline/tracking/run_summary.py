@@ -25,7 +25,7 @@ QUALITY_FIGURES = {
 
 
 PLACES = {
-    "validation_data_docs": "Checks",
+    "validation_page": "Checks",
     "trained_model": "Model",
     "generated_samples": "Texts",
     "best_parameters": "Found",
@@ -81,8 +81,7 @@ def _list_places(saved: Iterable[str], catalog: DataCatalog) -> Iterator[tuple[s
         path = getattr(catalog.get(name), "filepath", None) if name in saved else None
         if path is None:
             continue
-        page = Path(path) / "index.html" if name == "validation_data_docs" else Path(path)
-        yield label, page.absolute().as_uri() if page.suffix == ".html" else str(path)
+        yield label, Path(path).absolute().as_uri() if Path(path).suffix == ".html" else str(path)
 
 
 def metrics_table(metrics: Mapping[str, float]) -> Table:

@@ -24,10 +24,11 @@ def bounds() -> ValidationParameters:
 
 
 def test_check_reviews_keeps_good_reviews(reviews: pd.DataFrame, bounds: ValidationParameters) -> None:
-    checked, rejected, report, data_docs = check_reviews(reviews, bounds)
+    checked, rejected, report, page, data_docs = check_reviews(reviews, bounds)
     pd.testing.assert_frame_equal(checked, reviews)
     assert rejected.columns.tolist() == [*reviews.columns, "reason"]
     assert report["reviews"] == {"read": 6, "kept": 6, "rejected": 0, "rejected_by_reason": {}}
+    assert "Validation of 6 reviews" in page
     assert "index.html" in data_docs
 
 
@@ -36,7 +37,7 @@ def test_check_reviews_rejects_a_bad_review_with_its_reason(
 ) -> None:
     reviews.loc[3, "text"] = reviews.loc[0, "text"]
     with caplog.at_level(logging.INFO):
-        checked, rejected, report, _ = check_reviews(reviews, bounds)
+        checked, rejected, report, *_ = check_reviews(reviews, bounds)
     assert rejected[["review_id", "reason"]].to_numpy().tolist() == [["train/pos/3", "duplicate"]]
     assert len(checked) == 5
     assert report["accepted"]
@@ -63,7 +64,7 @@ def test_check_reviews_sorts_by_review_id(reviews: pd.DataFrame, bounds: Validat
 def test_accept_reviews_stops_with_the_broken_rule(
     reviews: pd.DataFrame, bounds: ValidationParameters
 ) -> None:
-    checked, _, report, _ = check_reviews(reviews.head(5), bounds)
+    checked, _, report, *_ = check_reviews(reviews.head(5), bounds)
     with pytest.raises(
         ReviewsRefusedError, match=r"reviews_are_enough: There are at least 6 reviews\. Found: 5\."
     ):

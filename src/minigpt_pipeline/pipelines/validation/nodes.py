@@ -4,6 +4,7 @@ import logging
 
 import pandas as pd
 
+from minigpt_pipeline.expectations.page import render_report
 from minigpt_pipeline.expectations.report import (
     ReviewsRefusedError,
     ValidationReport,
@@ -19,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 def check_reviews(
     raw_reviews: pd.DataFrame, validation: ValidationParameters
-) -> tuple[pd.DataFrame, pd.DataFrame, ValidationReport, dict[str, bytes]]:
+) -> tuple[pd.DataFrame, pd.DataFrame, ValidationReport, str, dict[str, bytes]]:
     """Judge each review, and the batch as a whole.
 
     Nothing is refused here, so that the report of a batch is saved before `accept_reviews` stops the run.
@@ -30,7 +31,7 @@ def check_reviews(
 
     Returns:
         The reviews that keep every rule, sorted by review_id; those that do not, with a `reason`; the report; the
-        Data Docs, a content for each path.
+        page that shows it; the Data Docs, a content for each path.
     """
     check = check_batch(raw_reviews, validation)
     counts = check.report["reviews"]
@@ -42,7 +43,7 @@ def check_reviews(
     )
     for line in describe_warnings(check.report):
         logger.warning("Expectation %s", line)
-    return check.kept, check.rejected, check.report, check.render()
+    return check.kept, check.rejected, check.report, render_report(check.report), check.render()
 
 
 def accept_reviews(checked_reviews: pd.DataFrame, validation_report: ValidationReport) -> pd.DataFrame:

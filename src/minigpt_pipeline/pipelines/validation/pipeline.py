@@ -12,7 +12,13 @@ def create_pipeline() -> Pipeline:
             Node(
                 check_reviews,
                 inputs=["raw_reviews", "params:validation"],
-                outputs=["checked_reviews", "rejected_reviews", "validation_report", "validation_data_docs"],
+                outputs=[
+                    "checked_reviews",
+                    "rejected_reviews",
+                    "validation_report",
+                    "validation_page",
+                    "validation_data_docs",
+                ],
                 name="check_reviews",
             ),
             Node(

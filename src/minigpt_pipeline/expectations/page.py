@@ -1,0 +1,71 @@
+"""The report of a batch of reviews as one page that looks right offline; Data Docs have details, and a CDN's style."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from minigpt_pipeline.expectations.report import ValidationReport
+from minigpt_pipeline.pages import make_environment
+
+TEMPLATE = "validation.html.jinja"
+MARKS = {"kept": "✓ met", "careful": "! careful", "broken": "✗ not met"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """An expectation as the page shows it.
+
+    Args:
+        name: As in the suite.
+        state: `kept`, `careful` (not met, and the run goes on) or `broken` (not met, and it does not).
+        description: What is expected.
+        consequence: What happens to reviews, or to the batch, where it is not met.
+        found: In a few words.
+        examples: `review_id` and `value` of the first failing reviews.
+    """
+
+    name: str
+    state: str
+    description: str
+    consequence: str
+    found: str
+    examples: list[dict[str, str | None]]
+
+    @property
+    def mark(self) -> str:
+        """The state in a word."""
+        return MARKS[self.state]
+
+
+def render_report(report: ValidationReport) -> str:
+    """Write the page, those expectations first that are not met.
+
+    Returns:
+        HTML, the same for the same report.
+    """
+    rows = [_describe(one, one["name"] in report["refused_by"]) for one in report["expectations"]]
+    order = {"broken": 0, "careful": 1, "kept": 2}
+    template = make_environment("minigpt_pipeline.expectations").get_template(TEMPLATE)
+    return template.render(
+        title=f"Validation of {report['reviews']['read']:,} reviews",
+        version=version("minigpt-pipeline"),
+        report=report,
+        expectations=sorted(rows, key=lambda row: order[row.state]),
+    )
+
+
+def _describe(one: dict[str, Any], refuses: bool) -> Row:
+    if one["rejects_as"]:
+        consequence = f"A review that breaks it is set aside as {one['rejects_as']}."
+    else:
+        consequence = "Else nothing downstream runs." if one["severity"] == "critical" else "Else a warning."
+    if one["error"] is not None:
+        found = f"It could not be checked: {one['error']}"
+    elif one["failing_share"] is None:
+        found = str(one["observed"])
+    elif one["failing_rows"]:
+        found = f"{one['failing_rows']:,} reviews break it, {one['failing_share']:.2%}"
+    else:
+        found = "every review"
+    state = "kept" if one["success"] else "broken" if refuses else "careful"
+    return Row(one["name"], state, one["description"], consequence, found, one["examples"])
