@@ -61,7 +61,7 @@ def test_a_quick_run_leaves_a_result_and_a_table(tmp_path: Path) -> None:
     imports, run = result["variants"]
     assert run["ratios"]["seconds"] == run["samples"]["seconds"][0] / imports["samples"]["seconds"][0]
     assert (tmp_path / "startup.md").read_text().startswith("# Start-up, whole processes")
-    assert "kedro run --pipelines ingestion" in table
+    assert "kedro run --pipeline ingestion" in table
     assert sorted(file.name for file in tmp_path.iterdir()) == ["startup.json", "startup.md"]
 
 

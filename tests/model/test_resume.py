@@ -148,8 +148,8 @@ def report_events(
 
     compile_step = training_loop.compile_step
 
-    def compile_reporting_step(*args: Any) -> Any:
-        step = compile_step(*args)
+    def compile_reporting_step(*args: Any, **options: Any) -> Any:
+        step = compile_step(*args, **options)
 
         def reporting_step(*batch: Any) -> Any:
             result = step(*batch)
