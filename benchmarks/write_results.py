@@ -67,6 +67,8 @@ MADE_WITH = (
 )
 """Parameters, or their groups, that a run of a model must share with the configuration."""
 
+OFF = {"null", "false"}
+
 QUALITY_ROWS = (
     ("4-grams that a text repeats (seq-rep-4)", "seq_rep_4", ".2%"),
     ("distinct among all 2-grams", "distinct_2", ".1%"),
@@ -186,8 +188,12 @@ def find_runs(store: ModelRunStore, configured: Mapping[Shown, Mapping[str, str]
 
 
 def has_parameters(run: ModelRun, parameters: Mapping[str, str]) -> bool:
-    """Return whether a run has these parameters, and no others of their groups."""
-    return {name: text for name, text in run.parameters.items() if name.startswith(MADE_WITH)} == parameters
+    """Return whether a run has these parameters, and no others of their groups.
+
+    An earlier version doesn't log what it does not know; what is off now was so then.
+    """
+    named = {name: text for name, text in run.parameters.items() if name.startswith(MADE_WITH)}
+    return named == {name: text for name, text in parameters.items() if name in named or text not in OFF}
 
 
 def read_benchmarks(folder: Path) -> dict[str, dict[str, Any]]:

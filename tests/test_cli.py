@@ -43,7 +43,7 @@ def describe(**values: dict[str, Any]) -> list[str]:
 def test_each_wrong_parameter_has_a_line_with_its_value_and_its_file() -> None:
     lines = describe(
         model=MODEL | {"dropout": 1.5, "nope": 3, "output_layer": "wide"},
-        ingestion={"layout": "imdb", "text_column": "text"},
+        ingestion={},
     )
 
     assert lines == [

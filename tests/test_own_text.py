@@ -17,7 +17,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 def test_documents_become_a_model_that_writes(make_project: Callable[[str], Path]) -> None:
     project = make_project("own")
-    settings = {"texts": str(DOCS), "ingestion": {"one_document": "block"}}
+    settings = {"texts": str(DOCS), "ingestion": {"documents": {"one_document": "block"}}}
     quick = {
         "training": {"max_steps": 10, "batch_size": 8},
         "generation": {"quality_texts": 8, "whole_texts": None},

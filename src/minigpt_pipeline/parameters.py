@@ -26,19 +26,25 @@ class Parameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class DocumentsParameters(Parameters):
+    """How texts of one's own lie in their files."""
+
+    text_column: str
+    """Of tables: the column with the texts."""
+    film_column: str | None = None
+    """Of tables: the column with what must be in one part of the split, such as an author; null means that each text is
+    alone."""
+    one_document: Literal["file", "block"] | None = None
+    """Of text files: a whole file, or a block between blank lines; null means a block where there is one file alone."""
+
+
 class IngestionParameters(Parameters):
     """What is read from the archive of reviews, or from files of one's own."""
 
-    layout: Literal["imdb", "documents"]
-    """`imdb`: as in the archive of the Large Movie Review Dataset; `documents`: text files or tables."""
     include_unlabelled: bool
-    """Of `imdb`: also read `train/unsup`, reviews with neither label nor rating."""
-    text_column: str
-    """Of `documents` in tables: the column with the texts."""
-    film_column: str | None = None
-    """Of `documents` in tables: the column with what must be in one part of the split; null: each text is alone."""
-    one_document: Literal["file", "block"] | None = None
-    """Of `documents` in text files: see `text.documents.parse_documents`."""
+    """Also read `train/unsup`, reviews with neither label nor rating."""
+    documents: DocumentsParameters | None = None
+    """Texts of one's own; null means the archive of the Large Movie Review Dataset, or one that is laid out like it."""
 
 
 class ValidationParameters(Parameters):

@@ -127,6 +127,15 @@ def test_a_run_with_other_parameters_than_configured_is_not_shown(other: dict[st
     assert [run.summary.run_id for run in found.values()] == ["configured"]
 
 
+def test_a_run_of_an_earlier_version_is_shown_where_what_it_did_not_know_is_off() -> None:
+    store = ListStore([make_run("earlier")])
+
+    for text in ("null", "false"):
+        assert find_runs(store, {Shown("base"): WORD | {"ingestion.documents": text}})
+    with pytest.raises(ResultsError):
+        find_runs(store, {Shown("base"): WORD | {"ingestion.documents.text_column": "text"}})
+
+
 def test_a_model_that_was_never_trained_is_named_with_its_command() -> None:
     with pytest.raises(ResultsError, match=r"a list has no .*`kedro run --env base --params vectorization\."):
         find_runs(ListStore([make_run("word")]), CONFIGURED)

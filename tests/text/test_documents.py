@@ -5,15 +5,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from minigpt_pipeline.parameters import DocumentsParameters
 from minigpt_pipeline.text.documents import parse_documents
 from minigpt_pipeline.text.imdb import REVIEW_COLUMNS, ArchiveMember
 
 
 def parse(files: dict[str, bytes], **settings: Any) -> pd.DataFrame:
     members = [ArchiveMember(name, content) for name, content in files.items()]
-    return parse_documents(
-        members, **{"text_column": "text", "film_column": None, "one_document": None} | settings
-    )
+    return parse_documents(members, DocumentsParameters(**{"text_column": "text"} | settings))
 
 
 def texts(files: dict[str, bytes], **settings: Any) -> dict[str, str]:
@@ -88,7 +87,7 @@ def test_each_row_of_a_table_is_a_document(name: str) -> None:
         ({"a.txt": b"abc\xff"}, r"a\.txt is not UTF-8: byte 0xff at position 3"),
         (
             {"t.csv": b"id,body\n1,One.\n"},
-            r"t\.csv has no column 'text', only 'id', 'body': name .* in ingestion.text_column",
+            r"t\.csv has no column 'text', only 'id', 'body': name .* in ingestion.documents.text_column",
         ),
         ({"t.csv": b""}, r"t\.csv can't be read as a table: No columns"),
         ({"t.csv": b'text\n"a'}, r"t\.csv can't be read as a table: .*EOF inside string"),
@@ -108,6 +107,6 @@ def test_what_can_t_be_read_is_named(files: dict[str, bytes], message: str) -> N
 def test_a_film_column_that_is_not_there_is_named() -> None:
     with pytest.raises(
         ValueError,
-        match=r"has no column 'writer', only 'id', 'body', 'author': name .* in ingestion\.film_column",
+        match=r"has no column 'writer', only 'id', 'body', 'author': name .* in ingestion\.documents\.film_column",
     ):
         parse({"t.csv": TABLES["t.csv"]}, text_column="body", film_column="writer")

@@ -6,7 +6,7 @@ import pytest
 from minigpt_pipeline.tracking.model_card import FIGURES, SIZES, find_corpus, render_model_card
 
 PARAMETERS = {
-    "ingestion.layout": "imdb",
+    "ingestion.documents": "null",
     "vectorization.vocabulary_size": 20_000,
     "vectorization.tokenizer": "word",
     "vectorization.split.train": 0.9,
@@ -50,7 +50,7 @@ def test_a_model_that_was_not_measured_says_how_to(run_id: str) -> None:
     [
         ({"evaluation.known_source": "None"}, "imdb", "before 2011"),
         ({"evaluation.known_source": "synthetic_reviews"}, "synthetic", "come from a grammar"),
-        ({"ingestion.layout": "documents"}, "own", "secrets too: 12.5% of its 8-grams"),
+        ({"ingestion.documents.text_column": "text"}, "own", "secrets too: 12.5% of its 8-grams"),
     ],
 )
 def test_data_and_limits_are_those_of_the_corpus(

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from minigpt_pipeline.parameters import DocumentsParameters
 from minigpt_pipeline.text.imdb import ArchiveMember, decode, tabulate_reviews
 
 TEXT_SUFFIXES = (".txt", ".md")
@@ -23,36 +24,30 @@ SPLIT = "train"
 _BLANK_LINES = re.compile(r"\n[^\S\n]*(?:\n[^\S\n]*)+")
 
 
-def parse_documents(
-    files: Iterable[ArchiveMember], text_column: str, film_column: str | None, one_document: str | None
-) -> pd.DataFrame:
+def parse_documents(files: Iterable[ArchiveMember], settings: DocumentsParameters) -> pd.DataFrame:
     """Read the documents of some files.
 
     Args:
         files: By their suffix: `.txt` and `.md` are text in UTF-8; `.csv`, `.tsv`, `.parquet` and `.jsonl` are tables.
-        text_column: Of tables: the column with the texts.
-        film_column: Of tables: what must not be in two parts of the split, such as an author; null means that each
-            text is on its own.
-        one_document: Of text files: a whole `file`, or a `block` between blank lines; null means a block where there
-            is one text file alone.
+        settings: What a document is in them.
 
     Returns:
         One row a document, sorted by review_id, as `imdb.parse_reviews` describes: `review_id` is the name of its file,
         and its number there (`notes.txt#3`, counted from 1) where a file may hold several; `split` is `SPLIT`;
-        `movie_id` is what `film_column` holds; label and rating are null.
+        `movie_id` is what the film column holds; label and rating are null.
 
     Raises:
         ValueError: If there is no document, or a file can't be read as what its name says.
     """
     members = [member for member in files if PurePosixPath(member.name).suffix.lower() in SUFFIXES]
-    has_blocks = one_document == "block" or (one_document is None and len(members) == 1)
+    has_blocks = settings.one_document == "block" or (settings.one_document is None and len(members) == 1)
     rows: list[tuple[str, str | None, str | None]] = []
     for member in members:
         suffix = PurePosixPath(member.name).suffix.lower()
         if suffix in TEXT_SUFFIXES:
             rows += _read_blocks(member) if has_blocks else [(member.name, decode(member), None)]
         else:
-            rows += _read_rows(member, _TABLES[suffix](member), text_column, film_column)
+            rows += _read_rows(member, _TABLES[suffix](member), settings)
     if not rows:
         raise ValueError(
             f"There is no document: expected files that end in {', '.join(SUFFIXES)}, with a text in them"
@@ -67,18 +62,19 @@ def _read_blocks(member: ArchiveMember) -> Iterator[tuple[str, str, None]]:
 
 
 def _read_rows(
-    member: ArchiveMember, table: pd.DataFrame, text_column: str, film_column: str | None
+    member: ArchiveMember, table: pd.DataFrame, settings: DocumentsParameters
 ) -> Iterator[tuple[str, str | None, str | None]]:
-    for column, setting in ((text_column, "text_column"), (film_column, "film_column")):
+    for setting in ("text_column", "film_column"):
+        column = getattr(settings, setting)
         if column is not None and column not in table:
             raise ValueError(
                 f"{member.name} has no column {column!r}, only {', '.join(map(repr, table.columns[:20]))}: "
-                f"name the one that is meant in ingestion.{setting}"
+                f"name the one that is meant in ingestion.documents.{setting}"
             )
-    texts = [None if pd.isna(text) else str(text) for text in table[text_column]]
+    texts = [None if pd.isna(text) else str(text) for text in table[settings.text_column]]
     films: list[str | None] = [None] * len(table)
-    if film_column is not None:
-        films = [None if pd.isna(film) else str(film) for film in table[film_column]]
+    if settings.film_column is not None:
+        films = [None if pd.isna(film) else str(film) for film in table[settings.film_column]]
     for number, (text, film) in enumerate(zip(texts, films, strict=True), start=1):
         yield f"{member.name}#{number}", text, film
 

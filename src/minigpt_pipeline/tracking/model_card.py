@@ -84,7 +84,7 @@ def render_model_card(run: Run) -> str:
 
 def find_corpus(parameters: Mapping[str, str]) -> Corpus:
     """Return what a model was trained on."""
-    if parameters.get("ingestion.layout") == "documents":
+    if "ingestion.documents.text_column" in parameters:
         return "own"
     return "synthetic" if parameters.get("evaluation.known_source") == "synthetic_reviews" else "imdb"
 

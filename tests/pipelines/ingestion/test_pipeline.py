@@ -14,9 +14,7 @@ def test_ingestion_turns_an_archive_into_reviews() -> None:
     catalog = DataCatalog(
         {
             "reviews_archive": MemoryDataset(members),
-            "params:ingestion": MemoryDataset(
-                IngestionParameters(layout="imdb", include_unlabelled=True, text_column="text")
-            ),
+            "params:ingestion": MemoryDataset(IngestionParameters(include_unlabelled=True)),
             "raw_reviews": MemoryDataset(),
         }
     )

@@ -22,8 +22,6 @@ def read_reviews(reviews_archive: Iterable[ArchiveMember], ingestion: IngestionP
     Raises:
         ValueError: If there is no review, or a file can't be read.
     """
-    if ingestion.layout == "imdb":
+    if ingestion.documents is None:
         return parse_reviews(reviews_archive, ingestion.include_unlabelled)
-    return parse_documents(
-        reviews_archive, ingestion.text_column, ingestion.film_column, ingestion.one_document
-    )
+    return parse_documents(reviews_archive, ingestion.documents)
