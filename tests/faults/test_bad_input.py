@@ -115,6 +115,47 @@ def test_a_damaged_archive(
 
 
 @pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (
+            "{filepath: missing.tar.gz, url: 'http://127.0.0.1:9/a.tar.gz', sha256: abc}",
+            r"http://127\.0\.0\.1:9/a\.tar\.gz could not be downloaded .*: .*\. Put the archive there by hand",
+        ),
+        (
+            f"{{filepath: {ARCHIVE}, local_sha256: abc}}",
+            rf"{ARCHIVE} has the SHA-256 [0-9a-f]{{64}}, expected abc: replace the file, or correct local_sha256",
+        ),
+    ],
+    ids=["absent and no network", "wrong checksum"],
+)
+def test_an_archive_that_can_t_be_had(source: str, message: str, project: Path, kedro_run: Run) -> None:
+    entry = f"{{type: minigpt_pipeline.datasets.ReviewsArchiveDataset, {source[1:]}"
+    (project / "conf/test/catalog_ingestion.yml").write_text(f"reviews_archive: {entry}\n")
+
+    assert_refused(kedro_run("--pipelines", "ingestion"), message)
+    assert not (project / "missing.tar.gz").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", b"id,body\n1,One.\n", r"t\.csv has no column 'text', only 'id', 'body'"),
+        ("t.parquet", b"PAR1 it is not", r"t\.parquet is no parquet file"),
+        ("t.docx", b"", r"has no texts, expected files that end in \.txt"),
+    ],
+)
+def test_texts_of_one_s_own_that_can_t_be_read(
+    name: str, content: bytes, message: str, project: Path, kedro_run: Run
+) -> None:
+    folder = project / "texts"
+    folder.mkdir()
+    (folder / name).write_bytes(content)
+
+    arguments = ["--env", "own_text", "--pipelines", "ingestion"]  # the last environment counts
+    assert_refused(kedro_run(*arguments, parameters={"texts": str(folder)}), message)
+
+
+@pytest.mark.parametrize(
     ("added", "reason"),
     [
         ({"aclImdb/train/pos/90000_9.txt": b""}, "blank_text"),
@@ -208,6 +249,16 @@ def test_files_with_strange_names_are_counted_and_written_nowhere(
         ),
         (
             "training",
+            {"precision": "mixed_float16"},
+            "precision='mixed_float16' is for GPUs, and training would run on the CPU: take mixed_bfloat16",
+        ),
+        (
+            "training",
+            {"precision": "float16"},
+            "`compute` is wrong: precision='float16': Input should be 'float32', 'mixed_bfloat16' or 'mixed_float16'",
+        ),
+        (
+            "training",
             {"generation.sampling.temperature": "-1"},
             "temperature=-1: Input should be greater than",
         ),
@@ -244,13 +295,36 @@ def test_training_before_vectorization(project: Path, kedro_run: Run) -> None:
     )
 
 
-@pytest.mark.parametrize("setting", ["prompts=[]", "prompts=[' ']"])
-def test_a_prompt_without_a_word(setting: str, project: Path, kedro_run: Run) -> None:
-    (project / "conf/test/parameters_prompts.yml").write_text(
-        f"generation: {{{setting.replace('=', ': ')}}}\n"
-    )
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [
+        ("[]", "generation.prompts=.*: List should have at least 1 item"),
+        ("[' ']", r"prompts\[0\]=' ' is blank: a text needs a word to start from"),
+        ("[the film, xyzzy plugh]", "None of the words of the prompt 'xyzzy plugh' is one of the .* tokens"),
+    ],
+)
+def test_prompts_that_can_t_be_continued(prompts: str, message: str, project: Path, kedro_run: Run) -> None:
+    (project / "conf/test/parameters_prompts.yml").write_text(f"generation: {{prompts: {prompts}}}\n")
 
-    assert_refused(kedro_run("--pipelines", "training"), "prompt")
+    assert_refused(kedro_run("--pipelines", "training"), message)
+
+
+def test_a_temperature_of_zero_takes_the_most_probable_word(project: Path, kedro_run: Run) -> None:
+    assert kedro_run("--pipelines", "training,evaluation").exit_code == 0
+    result = kedro_run("--pipelines", "generation", parameters={"generation.sampling.temperature": "0"})
+
+    assert result.exit_code == 0, result.output
+    samples = pd.read_parquet(project / "data/test/07_model_output/generated_samples.parquet")
+    assert samples.groupby("prompt")["text"].nunique().tolist() == [1] * samples["prompt"].nunique()
+
+
+@pytest.mark.parametrize("pipeline", ["evaluation", "generation"])
+def test_token_ids_of_another_vocabulary_than_the_model_s(pipeline: str, kedro_run: Run) -> None:
+    assert kedro_run("--pipelines", "training,evaluation").exit_code == 0
+    other = {"vectorization.vocabulary_size": "100"}
+    assert kedro_run("--pipelines", "vectorization", parameters=other).exit_code == 0
+
+    assert_refused(kedro_run("--pipelines", pipeline), r"The token ids are of tokenizer \w+, and not of \w+ .*: make them again")
 
 
 def test_a_store_that_does_not_answer(kedro_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,6 +107,17 @@ def test_configure_compute_refuses_a_gpu_that_is_not_there(calls: dict[str, Any]
         configure_compute(settings(visible_devices=(0, 1)))
 
 
+def test_configure_compute_refuses_float16_on_a_cpu(gpus: list[FakeDevice], calls: dict[str, Any]) -> None:
+    assert configure_compute(settings(precision="mixed_float16")).precision == "mixed_float16"
+
+    for device in ("cpu", "auto"):
+        with pytest.raises(
+            RuntimeError, match=r"precision='mixed_float16' is for GPUs, .*: take mixed_bfloat16"
+        ):
+            configure_compute(settings(precision="mixed_float16", device=device))
+        gpus.clear()
+
+
 def test_one_device_has_nothing_to_mirror(calls: dict[str, Any]) -> None:
     taken = configure_compute(settings(strategy="mirrored"))
 

@@ -470,6 +470,13 @@ def test_generate_texts_refuses_a_prompt_without_a_word(writer: Writer, letters:
         generate_texts(writer, letters, ["a", "<br />"], sampling(), seeds=[0, 0])
 
 
+def test_generate_texts_refuses_a_prompt_of_unknown_words(writer: Writer, letters: WordTokenizer) -> None:
+    with pytest.raises(
+        ValueError, match="None of the words of the prompt 'Zebra yak' is one of the 28 tokens"
+    ):
+        generate_texts(writer, letters, ["a", "Zebra yak"], sampling(), seeds=[0, 0])
+
+
 def test_generate_texts_says_what_has_ended_by_itself(
     make_ending: Callable[[float], MiniGPT],
 ) -> None:

@@ -54,8 +54,8 @@ def configure_compute(settings: ComputeSettings) -> ComputeDevice:
         The devices that were taken.
 
     Raises:
-        RuntimeError: If a GPU is asked for and is not there, Keras does not run on TensorFlow, or TensorFlow has
-            already computed on other devices.
+        RuntimeError: If a GPU, or the precision of one, is asked for and none is there, Keras does not run on
+            TensorFlow, or TensorFlow has already computed on other devices.
     """
     import keras
     import tensorflow as tf
@@ -66,6 +66,11 @@ def configure_compute(settings: ComputeSettings) -> ComputeDevice:
             "unset KERAS_BACKEND, or set it to tensorflow"
         )
     gpus = _choose_gpus(settings)
+    if settings.precision == "mixed_float16" and not gpus:
+        raise RuntimeError(
+            "precision='mixed_float16' is for GPUs, and training would run on the CPU: take mixed_bfloat16, or float32 "
+            "where the processor has no instructions for it, in conf/*/globals.yml or with --params precision=..."
+        )
     try:
         _set_up_devices(settings, gpus)
     except RuntimeError as error:

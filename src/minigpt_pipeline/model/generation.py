@@ -148,8 +148,8 @@ def check_generation(tokenizer: Tokenizer, generation: GenerationParameters, has
         has_learnt_ends: Whether the model learns where reviews end.
 
     Raises:
-        ValueError: If a prompt has no word, the stop token is no token that the model writes, or texts shall stop at
-            ends that it has not learnt.
+        ValueError: If a prompt has no word, or none that the model knows, the stop token is no token that the model
+            writes, or texts shall stop at ends that it has not learnt.
     """
     shall_stop_at_ends(generation.sampling, has_learnt_ends)
     _find_stop_id(tokenizer, generation.sampling.stop_token)
@@ -161,6 +161,12 @@ def _encode_prompts(tokenizer: Tokenizer, prompts: Sequence[str]) -> list[list[i
     for prompt, token_ids in zip(prompts, prompt_ids, strict=True):
         if not token_ids:
             raise ValueError(f"The prompt {prompt!r} has no word in it: a text needs a word to start from")
+        if all(token_id == tokenizer.unknown_id for token_id in token_ids):
+            raise ValueError(
+                f"None of the words of the prompt {prompt!r} is one of the {len(tokenizer)} tokens of the model, which "
+                "was trained on texts that seldom have them: begin with others (`prompts` in "
+                "conf/*/parameters_generation.yml), or train with vectorization.tokenizer=subword, which knows all"
+            )
     return prompt_ids
 
 
@@ -184,8 +190,8 @@ def generate_texts(
         A text for each prompt.
 
     Raises:
-        ValueError: If a prompt has no word, the stop token is no token of the model, or texts shall stop at ends that
-            the model has not learnt.
+        ValueError: If a prompt has no word, or none that the model knows, the stop token is no token of the model, or
+            texts shall stop at ends that the model has not learnt.
     """
     prompt_ids = _encode_prompts(tokenizer, prompts)
     texts = []
