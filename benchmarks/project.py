@@ -82,10 +82,10 @@ def make_model(catalog: "DataCatalog", vocabulary_size: int) -> "MiniGPT":
 
 
 def make_step(catalog: "DataCatalog", model: "MiniGPT") -> "Step":
-    """Compile the step of the training loop, for the model in the precision of the catalog's `compute`."""
+    """Compile the step of the training loop, for the model as the catalog's `compute` says."""
     from minigpt_pipeline.model.training_step import compile_step, make_optimizer
 
-    precision, training = catalog.load("compute").precision, catalog.load("params:training")
-    trained = model if precision == "float32" else model.in_precision(precision)
-    optimizer = make_optimizer(training.optimizer, precision, training.max_steps or NEVER)
-    return compile_step(trained, optimizer, (training.batch_size, model.sequence_length))
+    compute, training = catalog.load("compute"), catalog.load("params:training")
+    trained = model if compute.precision == "float32" else model.in_precision(compute.precision)
+    optimizer = make_optimizer(training.optimizer, compute.precision, training.max_steps or NEVER)
+    return compile_step(trained, optimizer, (training.batch_size, model.sequence_length), xla=compute.xla)

@@ -324,7 +324,10 @@ def test_token_ids_of_another_vocabulary_than_the_model_s(pipeline: str, kedro_r
     other = {"vectorization.vocabulary_size": "100"}
     assert kedro_run("--pipelines", "vectorization", parameters=other).exit_code == 0
 
-    assert_refused(kedro_run("--pipelines", pipeline), r"The token ids are of tokenizer \w+, and not of \w+ .*: make them again")
+    assert_refused(
+        kedro_run("--pipelines", pipeline),
+        r"The token ids are of tokenizer \w+, and not of \w+ .*: make them again",
+    )
 
 
 def test_a_store_that_does_not_answer(kedro_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
