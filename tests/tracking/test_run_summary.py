@@ -133,7 +133,7 @@ def test_it_shows_what_a_search_has_found(tmp_path: Path, capsys: pytest.Capture
         ["model.head_dim", "null"],
     ]
     assert f"Found   {path}" in out
-    assert "copy what was found to conf/local" in out
+    assert "Next    the second line of what was found is the command" in out
 
 
 def test_it_says_where_the_files_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,7 +35,7 @@ PLACES = {
 
 NEXT_STEPS = {
     "comparison_page": "open the page in a browser",
-    "best_parameters": "copy what was found to conf/local/parameters_training.yml, and `make run`",
+    "best_parameters": "the second line of what was found is the command that trains with it",
     "generated_samples": "`make ui` shows curves and texts, `make compare` sets models side by side",
     "evaluation_metrics": "`kedro run --pipelines generation{env}` lets it write",
     "trained_model": "`kedro run --pipelines evaluation,generation{env}` measures it and lets it write",
