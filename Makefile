@@ -105,4 +105,4 @@ lock: install ## Resolve pyproject.toml again into requirements.lock
 
 .PHONY: clean
 clean: ## Remove what runs have made; the archive, mlflow.db and its artifacts stay
-	rm -rf data/0[2-8]_* data/sample data/test data/keras_example build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf data/0[2-8]_* data/sample data/test data/keras_example data/own_text build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -126,6 +127,19 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> set[str]:
     return keys
 
 
+def test_make_clean_removes_what_every_environment_makes(tmp_path: Path) -> None:
+    shutil.copy(PROJECT / "Makefile", tmp_path)
+    places = {yaml.safe_load(file.read_text())["data"] for file in (PROJECT / "conf").glob("*/globals.yml")}
+    for path in ("data/01_raw", "mlartifacts", *(f"{place}/06_models/checkpoints" for place in places)):
+        (tmp_path / path).mkdir(parents=True)
+
+    subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, check=True)
+
+    assert len(places) > 4
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert left == {"Makefile", "data", "data/01_raw", "mlartifacts"}
+
+
 def test_kedro_reads_the_types_of_every_node(whole: Pipeline, caplog: pytest.LogCaptureFixture) -> None:
     """Where it can't, it only warns, and passes raw dictionaries instead of checked parameters."""
     from kedro.validation.type_extractor import TypeExtractor
@@ -212,8 +226,6 @@ print(sorted(slow & set(sys.modules)))
 def test_import_contracts_break_on_a_counter_example(
     tmp_path: Path, module: str, addition: str, contract: str
 ) -> None:
-    import shutil
-
     shutil.copytree(PROJECT / "src", tmp_path / "src")
     shutil.copy(PROJECT / "pyproject.toml", tmp_path)
     file = tmp_path / "src/minigpt_pipeline" / module
