@@ -63,3 +63,10 @@ def test_a_user_s_log_level_stays() -> None:
     code = "import os; os.environ['TF_CPP_MIN_LOG_LEVEL'] = '0'\n" + QUIETLY
 
     assert run(code + "print(os.environ['TF_CPP_MIN_LOG_LEVEL'])").stdout == "0\n"
+
+
+def test_mlflow_s_advice_to_developers_is_not_heard_and_other_warnings_are() -> None:
+    code = "import warnings\nfor module in ('mlflow.pyfunc', 'another'):\n"
+    code += "    warnings.warn_explicit(module, UserWarning, 'file.py', 1, module=module)"
+
+    assert run(QUIETLY + code).stderr == "file.py:1: UserWarning: another\n"

@@ -380,9 +380,10 @@ def test_a_run_with_subwords_trains_measures_writes_and_logs(whole: Path, make_p
         "model": {"output_layer": "adaptive", "num_frequent_words": 100, "rare_word_dim": 8},
     }
 
-    kedro_run(project, ["vectorization", "training", "evaluation", "generation"], parameters)
+    kedro_run(project, ["generation", "training", "vectorization", "evaluation"], parameters)
 
     (run,) = find_model_runs(project)
+    assert run.info.run_name == "vectorization+training+evaluation+generation test"
     metrics = run.data.metrics
     (word_run,) = find_model_runs(whole)
     same = {"test/words", "test/characters", "test/source_loss", "test/unk_rate"}

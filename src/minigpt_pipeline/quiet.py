@@ -20,6 +20,8 @@ def quieten() -> None:
     os.environ.setdefault("DO_NOT_TRACK", "true")  # Kedro's telemetry and MLflow's
     # Kedro 1.7 calls what OmegaConf has renamed.
     warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
+    # MLflow asks for an example of the input, though the signature is given, and finds a source of data ambiguous.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"mlflow\.")
     is_quiet = any(isinstance(finder, _QuietTensorFlow) for finder in sys.meta_path)
     if "tensorflow" not in sys.modules and not is_quiet:
         sys.meta_path.insert(0, _QuietTensorFlow())

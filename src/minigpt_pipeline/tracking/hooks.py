@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
@@ -44,7 +45,8 @@ class TrackingHooks:
             settings = TrackingSettings(**self._context.config_loader["mlflow"])
             project_path = Path(self._context.project_path)
             self._store = connect(settings, project_path)
-            names = run_params["pipeline_names"] or ["__default__"]
+            # Kedro gives them in no order.
+            names = sorted(run_params["pipeline_names"] or ["__default__"], key=list(pipelines).index)
             info = SessionInfo(self._context.env or "local", "+".join(names), project_path)
             self._session = TrackedSession(info, pipeline, catalog, settings.system_metrics)
 
