@@ -4,7 +4,13 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from minigpt_pipeline.tracking.store import TrackingSettings, TrackingStoreError, absolute_uri, connect
+from minigpt_pipeline.tracking.store import (
+    TrackingSettings,
+    TrackingStoreError,
+    absolute_uri,
+    connect,
+    describe_store,
+)
 
 
 def settings(uri: str) -> TrackingSettings:
@@ -38,6 +44,27 @@ def test_connect_keeps_store_and_artifacts_in_the_project(
 
     assert (tmp_path / "mlflow.db").is_file()
     assert mlflow.get_experiment_by_name("minigpt").artifact_location == (tmp_path / "mlartifacts").as_uri()
+
+
+def test_connect_says_when_the_project_was_moved(store: str, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    connect(settings("sqlite:///mlflow.db"), tmp_path / "here")
+    (tmp_path / "here").rename(tmp_path / "there")
+
+    for ask in (connect, describe_store):
+        with pytest.raises(
+            TrackingStoreError, match=r"keeps artifacts in file://.*/here/mlartifacts, and this .*"
+        ):
+            ask(settings("sqlite:///mlflow.db"), tmp_path / "there")
+
+
+def test_projects_may_share_a_store_that_lies_elsewhere(store: str, tmp_path: Path) -> None:
+    shared = settings(f"sqlite:///{tmp_path}/mlflow.db")
+    connect(shared, tmp_path / "here")
+    connect(shared, tmp_path / "there")
+
+    location = mlflow.get_experiment_by_name("minigpt").artifact_location
+    assert location == (tmp_path / "here/mlartifacts").as_uri()
 
 
 def test_connect_says_when_a_server_does_not_answer(store: str, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
+from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from mlflow.store.db.utils import _safe_initialize_tables
 from pydantic import BaseModel, ConfigDict
@@ -47,12 +48,12 @@ def connect(settings: TrackingSettings, project_path: Path) -> str:
         The store's address, without a password.
 
     Raises:
-        TrackingStoreError: If the store does not answer.
+        TrackingStoreError: If the store does not answer, or was made in another folder.
     """
     shown = hide_password(absolute_uri(settings.tracking_uri, project_path))
     with _asking(settings, project_path) as uri:
         _open_sqlite(uri)
-        if mlflow.get_experiment_by_name(settings.experiment) is None:
+        if _find_experiment(settings, project_path, uri) is None:
             is_local = uri.startswith("sqlite:")
             location = (project_path / settings.artifact_location).as_uri() if is_local else None
             mlflow.create_experiment(settings.experiment, artifact_location=location)
@@ -66,7 +67,7 @@ def describe_store(settings: TrackingSettings, project_path: Path) -> str:
     """Say which store a run logs to, and whether it answers; nothing is made.
 
     Raises:
-        TrackingStoreError: If the store does not answer.
+        TrackingStoreError: If the store does not answer, or was made in another folder.
     """
     uri = absolute_uri(settings.tracking_uri, project_path)
     database = make_url(uri).database if uri.startswith("sqlite:") else None
@@ -74,9 +75,23 @@ def describe_store(settings: TrackingSettings, project_path: Path) -> str:
         return f"{uri} is made by the first run"
     with _asking(settings, project_path):
         _open_sqlite(uri)
-        experiment = mlflow.get_experiment_by_name(settings.experiment)
+        experiment = _find_experiment(settings, project_path, uri)
     has = "has" if experiment else "answers, and has not yet"
     return f"{hide_password(uri)} {has} the experiment {settings.experiment}"
+
+
+def _find_experiment(settings: TrackingSettings, project_path: Path, uri: str) -> Experiment | None:
+    """Return the experiment, unless it is of a project that was moved or copied: its artifacts would not come along."""
+    experiment = mlflow.get_experiment_by_name(settings.experiment)
+    location = (project_path / settings.artifact_location).as_uri()
+    database = make_url(uri).database if uri.startswith("sqlite:") else None
+    is_ours = database is not None and Path(database).parent == project_path
+    if experiment and is_ours and experiment.artifact_location != location:
+        raise TrackingStoreError(
+            f"The MLflow store {uri} keeps artifacts in {experiment.artifact_location}, and this project in "
+            f"{location}: it was moved, or copied. docs/operations.md says how the store learns of that"
+        )
+    return experiment
 
 
 @contextmanager
