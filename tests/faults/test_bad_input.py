@@ -44,9 +44,7 @@ def project(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """A copy of it, where commands are called."""
     copy = tmp_path / "project"
     shutil.copytree(prepared, copy)
-    with sqlite3.connect(
-        copy / "mlflow.db"
-    ) as store:  # as docs/operations.md says it for a project that moves
+    with sqlite3.connect(copy / "mlflow.db") as store:  # docs/operations.md
         store.execute("UPDATE experiments SET artifact_location = ?", [(copy / "mlartifacts").as_uri()])
     monkeypatch.chdir(copy)
     bootstrap_project(copy)
