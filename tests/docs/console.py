@@ -135,7 +135,7 @@ class Terminal:
     """
 
     def __init__(self, project: Path) -> None:
-        self._project = project
+        self.project = project
         self._prelude: list[str] = []
         self._ids: dict[str, str] = {}
         self._servers: list[_Process] = []
@@ -149,7 +149,7 @@ class Terminal:
             "HOME": os.environ.get("HOME", ""),
             "LANG": "C.UTF-8",
             "TERM": "xterm",
-            "PYTHONPATH": str(project / "src"),  # the environment has the package of another checkout
+            "PYTHONPATH": "src",  # the environment has the package of another checkout
             "https_proxy": nowhere,
             "http_proxy": nowhere,
             "no_proxy": "127.0.0.1,localhost",
@@ -193,7 +193,7 @@ class Terminal:
 
     def _begin(self, command: Command) -> "_Process":
         script = "\n".join([*self._prelude, self._take_ids(command.text)])
-        return _Process(script, self._project, self._environment)
+        return _Process(script, self.project, self._environment)
 
     def _take_ids(self, text: str) -> str:
         """Put in the ids that were printed where the document has those of its own day."""
