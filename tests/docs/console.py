@@ -226,22 +226,22 @@ class _Process:
         try:
             while chunk := os.read(self._master, 65536):
                 self._bytes += chunk
-        except OSError:  # the last one that could have written has ended
+        except OSError:  # the last one that could have written has ended, or has closed its outputs
             pass
-        finally:
-            os.close(self._master)
 
     @property
     def is_running(self) -> bool:
         return self._process.poll() is None
 
     def interrupt(self) -> None:
-        os.killpg(self._process.pid, signal.SIGINT)
+        if self.is_running:
+            os.killpg(self._process.pid, signal.SIGINT)
 
     def wait(self) -> tuple[int, list[str]]:
         try:
             status = self._process.wait()
             self._reader.join()
+            os.close(self._master)  # not before its end, which would hang up on it
         except BaseException:  # the test was interrupted, or its time is up
             os.killpg(self._process.pid, signal.SIGKILL)
             raise
