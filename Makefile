@@ -63,9 +63,11 @@ bench-quick: install ## The same in minutes, without the sizes: shows the order 
 	$(BIN)/python -m benchmarks --quick
 
 .PHONY: ui
-ui: install ## MLflow's pages on http://127.0.0.1:5000
+ui: PORT ?= 5000
+ui: install ## MLflow's pages, with a link to the runs (PORT=5000)
+	@echo "The runs: http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning"
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --backend-store-uri sqlite:///mlflow.db \
-		--artifacts-destination mlartifacts --host 127.0.0.1 --port 5000 --workers 1
+		--artifacts-destination mlartifacts --host 127.0.0.1 --port $(PORT) --workers 1
 
 .PHONY: compare
 compare: install ## One page that compares runs: RUNS="ID ID ..." (beginnings of ids, names, last, last-3; default last-2)
@@ -95,8 +97,13 @@ docs: install ## Draw the pictures of docs/architecture.md from the code
 	$(BIN)/python docs/draw_architecture.py
 
 .PHONY: viz
-viz: install ## Kedro-Viz: the pipelines as a picture
-	$(BIN)/kedro viz run --env $(ENV)
+viz: PORT ?= 4141
+viz: install ## Kedro-Viz: the pipelines as a picture (PORT=4141)
+	$(BIN)/kedro viz run --env $(ENV) --port $(PORT)
+
+.PHONY: screenshots
+screenshots: install ## The pictures of README: two trainings of `sample` in a browser (minutes; needs Chromium or Chrome)
+	MINIGPT_SCREENSHOTS="$(CURDIR)/docs/images" $(BIN)/pytest tests/ui
 
 .PHONY: lock
 lock: install ## Resolve pyproject.toml again into requirements.lock

@@ -79,7 +79,7 @@ def reviews() -> pd.DataFrame:
     ).astype(dict.fromkeys(("review_id", "split", "label", "movie_id", "text"), "str"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def make_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Copy the project without what runs have made."""
 

@@ -1,11 +1,13 @@
 """Rules that hold for the project as a whole; each is shown to fail on a counter-example."""
 
+import itertools
 import logging
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,15 @@ def find_misnamed(pipeline: Pipeline) -> set[str]:
     return {node.name for node in pipeline.nodes if node.name != node.func.__name__}
 
 
+def sort_layers(pipeline: Pipeline, layers: Mapping[str, str]) -> list[str]:
+    sorter = TopologicalSorter[str]()
+    for node in pipeline.nodes:
+        for made, used in itertools.product(node.outputs, node.inputs):
+            if used in layers and layers[made] != layers[used]:
+                sorter.add(layers[made], layers[used])
+    return list(sorter.static_order())
+
+
 def is_parameter(name: str) -> bool:
     return name == "parameters" or name.startswith("params:")
 
@@ -81,6 +92,18 @@ def test_every_dataset_has_a_layer_and_a_place(catalog: DataCatalog) -> None:
         for name, dataset in datasets.items()
         if not (dataset.metadata or {}).get("kedro-viz", {}).get("layer")
     ] == []
+
+
+def test_layers_have_an_order(whole: Pipeline, catalog: DataCatalog) -> None:
+    """Kedro-Viz shows none of them where it finds no order."""
+    layers = {
+        name: catalog[name].metadata["kedro-viz"]["layer"] for name in catalog if not is_parameter(name)
+    }
+
+    order = sort_layers(whole, layers)
+    assert order.index("raw") < order.index("primary") < order.index("models") < order.index("reporting")
+    with pytest.raises(CycleError):
+        sort_layers(whole, layers | {"validation_report": "reporting"})
 
 
 def test_every_node_is_named_as_its_function(whole: Pipeline) -> None:

@@ -96,7 +96,7 @@ def test_a_run_leaves_every_dataset_with_its_lineage(whole: Path) -> None:
 def test_a_run_is_one_mlflow_run_with_all_that_people_compare(whole: Path) -> None:
     (run,) = list_runs(whole)
 
-    assert run.info.status == "FINISHED"
+    assert (run.info.run_name, run.info.status) == ("default test", "FINISHED")
     assert run.data.params["model.embed_dim"] == "16"
     assert run.data.params["vectorization.split.train"] == "0.9"
     assert run.data.params["compute.device"] == "auto"
@@ -117,6 +117,16 @@ def test_a_run_is_one_mlflow_run_with_all_that_people_compare(whole: Path) -> No
     }  # fmt: skip
 
 
+def test_the_model_card_is_the_note_of_the_run_and_of_its_model(whole: Path) -> None:
+    (run,) = list_runs(whole)
+    (output,) = run.outputs.model_outputs
+    card = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/model_card.md")
+
+    assert card.startswith("# Model card: default test\n")
+    assert run.data.tags["mlflow.note.content"] == card
+    assert mlflow.get_logged_model(output.model_id).tags["mlflow.note.content"] == card
+
+
 def test_the_loss_falls(whole: Path) -> None:
     (run,) = list_runs(whole)
     history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "train/loss")
@@ -132,6 +142,7 @@ def test_texts_are_written_for_the_same_prompts_in_training_and_after_it(whole: 
     assert set(table.columns) >= {
         "epoch", "prompt", "sample", "text", "readable_text", "temperature", "top_k", "top_p", "seed"
     }  # fmt: skip
+    assert table.columns[:2].tolist() == ["prompt", "readable_text"]  # by which MLflow's page compares runs
     assert table.duplicated(["epoch", "prompt", "seed"]).sum() == 0
     assert len(set(table.groupby("epoch").size())) == 1
 
@@ -162,10 +173,10 @@ def test_pipelines_one_by_one_fill_the_same_model_run(whole: Path, staged: Path)
 
 
 def test_a_second_training_is_a_second_run_of_the_same_cycle(staged: Path) -> None:
-    kedro_run(staged, ["training"], {"training": {"optimizer": {"learning_rate": 0.01}}})
-    kedro_run(staged, ["evaluation"])
+    kedro_run(staged, ["evaluation", "training"], {"training": {"optimizer": {"learning_rate": 0.01}}})
 
     first, second = find_model_runs(staged)
+    assert second.info.run_name == "training+evaluation test"
     assert first.data.tags["cycle"] == second.data.tags["cycle"]
     assert first.data.tags["data_digest"] == second.data.tags["data_digest"]
     assert second.data.params["training.optimizer.learning_rate"] == "0.01"

@@ -40,7 +40,7 @@ def test_an_accepted_batch_is_told_with_its_counts() -> None:
     assert "Validation of 4,000 reviews" in text
     assert "Accepted. Every critical expectation is met" in text
     assert "4,000 read 3,998 kept 2 set aside: too_short" in text
-    assert "✓ met Each text has at least 20 characters. Else a warning. every review" in text
+    assert "✓ met Each text has at least 20 characters. Else a warning. Reviews that break it: none" in text
     assert "Left out" not in text
 
 
@@ -52,7 +52,7 @@ def test_a_refused_batch_names_what_refuses_it_and_shows_that_first() -> None:
 
     assert "1 of the critical expectations is not met: reviews_are_enough" in text
     assert text.index("✗ not met") < text.index("✓ met")
-    assert "Else nothing downstream runs. 4000" in text
+    assert "Else nothing downstream runs. 4,000" in text
 
 
 def test_rows_that_are_set_aside_are_counted_with_examples() -> None:
@@ -67,9 +67,18 @@ def test_rows_that_are_set_aside_are_counted_with_examples() -> None:
 
     text = read(html)
     assert "! careful" in text
-    assert "set aside as too_short. 2 reviews break it, 0.05%" in text
+    assert "set aside as too_short. Reviews that break it: 2, 0.05%" in text
     assert "&lt;b&gt;Bad&lt;/b&gt; &amp; short" in html
     assert "without id: x" in text
+
+
+@pytest.mark.parametrize(
+    ("observed", "shown"), [(["review_id", "text"], "review_id, text"), (0.5214, "52.14%"), ("int8", "int8")]
+)
+def test_what_was_seen_of_a_whole_column_is_written_for_people(observed: object, shown: str) -> None:
+    text = read(render_report(make_report(make_expectation(observed=observed, failing_share=None))))
+
+    assert f"Else a warning. {shown}" in text
 
 
 def test_what_was_left_out_or_not_checked_is_said() -> None:

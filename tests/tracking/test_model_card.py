@@ -68,6 +68,6 @@ def test_the_tables_of_a_card_are_whole(run_id: str) -> None:
     mlflow.log_params({name: "1" for _, name in SIZES})
     mlflow.log_metrics({name: 1.0 for _, name, _ in FIGURES})
 
-    tables = [part for part in re.split(r"\n\n+", render(run_id)) if part.startswith("| |")]
+    tables = [part for part in re.split(r"\n\n+", render(run_id)) if part.startswith("| ")]
 
     assert [table.count("\n| ") for table in tables] == [len(SIZES), len(FIGURES)]

@@ -54,6 +54,15 @@ def test_samples_that_are_there_are_not_appended_again(
     assert [row[-1] for row in read_rows(artifacts)] == [0, 1]
 
 
+def test_samples_that_are_there_with_columns_in_another_order_are_not_appended_again(
+    run_id: str, artifacts: Path
+) -> None:
+    append_samples([dict(reversed(ROW.items()))])
+    append_samples([ROW, ROW | {"seed": 1}])
+
+    assert [row[0] for row in read_rows(artifacts)] == [0, 1]
+
+
 def test_load_needs_an_open_run(store: str) -> None:
     with pytest.raises(DatasetError, match="No MLflow run is open"):
         TrainingLogDataset().load()

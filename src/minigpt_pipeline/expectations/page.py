@@ -62,10 +62,21 @@ def _describe(one: dict[str, Any], refuses: bool) -> Row:
     if one["error"] is not None:
         found = f"It could not be checked: {one['error']}"
     elif one["failing_share"] is None:
-        found = str(one["observed"])
+        found = _describe_value(one["observed"])
     elif one["failing_rows"]:
-        found = f"{one['failing_rows']:,} reviews break it, {one['failing_share']:.2%}"
+        found = f"Reviews that break it: {one['failing_rows']:,}, {one['failing_share']:.2%}"
     else:
-        found = "every review"
+        found = "Reviews that break it: none"
     state = "kept" if one["success"] else "broken" if refuses else "careful"
     return Row(one["name"], state, one["description"], consequence, found, one["examples"])
+
+
+def _describe_value(observed: Any) -> str:
+    match observed:
+        case list():
+            return ", ".join(map(str, observed))
+        case int():
+            return f"{observed:,}"
+        case float():  # every bound of a whole column is one of a share
+            return f"{observed:.2%}"
+    return str(observed)

@@ -248,9 +248,9 @@ def make_sample_rows(
         epoch: Epochs that the model was trained for.
 
     Returns:
-        One row a text: `epoch`, `prompt`, `sample` (number of the text of this prompt, from 0), `text`,
-        `readable_text` and `ended` (see `Text`), `seed`, and of the sampling `temperature`, `top_k`, `top_p`, `min_p`,
-        `repetition_penalty`, `no_repeat_ngram_size`.
+        One row a text: `prompt` and `readable_text` (see `Text`), first, as MLflow's page compares runs by these two,
+        `epoch`, `sample` (number of the text of this prompt, from 0), `text`, `ended`, `seed`, and of the sampling
+        `temperature`, `top_k`, `top_p`, `min_p`, `repetition_penalty`, `no_repeat_ngram_size`.
     """
     sampling = generation.sampling
     asked = [
@@ -262,10 +262,12 @@ def make_sample_rows(
     texts = generate_texts(writer, tokenizer, prompts, sampling, seeds)
     return [
         {
-            "epoch": epoch,
             "prompt": prompt,
+            "readable_text": text.readable_text,
+            "epoch": epoch,
             "sample": sample,
-            **text._asdict(),
+            "text": text.text,
+            "ended": text.ended,
             **sampling.model_dump(include=set(SHOWN_SETTINGS)),
             "seed": seed,
         }

@@ -27,7 +27,7 @@ def make_environment(package: str) -> "Environment":
 
 
 def make_breakable(name: str) -> "Markup":
-    """Escape a name, and let a narrow page break it behind its dots, slashes and underscores."""
+    """Escape a name, and let a narrow page break it behind its dots, slashes, underscores and pluses."""
     from markupsafe import Markup
 
-    return Markup("<wbr>").join(re.split(r"(?<=[/._])", name))
+    return Markup("<wbr>").join(re.split(r"(?<=[/._+])", name))

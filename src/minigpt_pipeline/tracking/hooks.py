@@ -45,8 +45,8 @@ class TrackingHooks:
             settings = TrackingSettings(**self._context.config_loader["mlflow"])
             project_path = Path(self._context.project_path)
             self._store = connect(settings, project_path)
-            # Kedro gives them in no order.
-            names = sorted(run_params["pipeline_names"] or ["__default__"], key=list(pipelines).index)
+            asked = run_params["pipeline_names"] or ["__default__"]
+            names = [name for name in pipelines if name in asked]  # from the command line in no order
             info = SessionInfo(self._context.env or "local", "+".join(names), project_path)
             self._session = TrackedSession(info, pipeline, catalog, settings.system_metrics)
 

@@ -38,7 +38,7 @@ FIGURES = (
 """Label, metric and form; one that was not logged is left out."""
 
 SIZES = (
-    ("tokens of the vocabulary", "vectorization.vocabulary_size"),
+    ("tokens of the vocabulary, at most", "vectorization.vocabulary_size"),
     ("kind of tokens", "vectorization.tokenizer"),
     ("context, tokens", "model.sequence_length"),
     ("blocks", "model.num_blocks"),

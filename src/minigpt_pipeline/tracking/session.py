@@ -18,6 +18,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from minigpt_pipeline.commit import read_commit
 from minigpt_pipeline.tracking.dataset_logging import log_dataset, log_input
@@ -71,7 +72,7 @@ class TrackedSession:
         if former:
             self._resume(former)
         else:
-            name = f"{info.pipeline_name} {info.environment}"
+            name = f"{info.pipeline_name.strip('_')} {info.environment}"
             mlflow.start_run(run_name=name, log_system_metrics=system_metrics and self._trains)
             mlflow.set_tags(self._tags(info))
         mlflow.set_tag(PROCESS_TAG, describe_process())
@@ -165,12 +166,15 @@ class TrackedSession:
             log_dataset(self._dataset(name))
 
     def log_card(self) -> None:
-        """Describe the model for people, as an artifact and as the run's note, with all that is known by now."""
+        """Describe the model for people, as an artifact and in the notes, with all that is known by now."""
         if not self._trains and TRAINED_MODEL not in self._lineages:
             return
-        card = render_model_card(mlflow.get_run(self.run_id))
+        run = mlflow.get_run(self.run_id)
+        card = render_model_card(run)
         mlflow.log_text(card, "model_card.md")
-        mlflow.set_tag("mlflow.note.content", card)
+        mlflow.set_tag(MLFLOW_RUN_NOTE, card)
+        for model in run.outputs.model_outputs if run.outputs else ():
+            mlflow.set_logged_model_tags(model.model_id, {MLFLOW_RUN_NOTE: card})
 
     def end(self, status: str) -> None:
         """End the run; a second call does nothing."""

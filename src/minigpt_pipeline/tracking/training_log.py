@@ -98,9 +98,10 @@ def append_samples(samples: Sequence[dict[str, Any]]) -> None:
     new = pd.DataFrame(list(samples))
     if SAMPLES_FILE in {file.path for file in mlflow.MlflowClient().list_artifacts(run_id, "samples")}:
         logged = mlflow.artifacts.load_dict(mlflow.get_run(run_id).info.artifact_uri + "/" + SAMPLES_FILE)
-        known = {tuple(row) for row in logged["data"]} if logged["columns"] == list(new.columns) else set()
-        rows = new.astype(object).where(new.notna(), None).itertuples(index=False, name=None)
-        new = new[[row not in known for row in rows]]
+        if set(logged["columns"]) == set(new.columns):
+            known = {tuple(row) for row in logged["data"]}
+            rows = new[logged["columns"]].astype(object).where(new.notna(), None)
+            new = new[[row not in known for row in rows.itertuples(index=False, name=None)]]
     if len(new):
         mlflow.log_table(new, artifact_file=SAMPLES_FILE, run_id=run_id)
 

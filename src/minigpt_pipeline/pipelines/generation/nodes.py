@@ -30,9 +30,9 @@ def generate_samples(
         compute: Where the model computes.
 
     Returns:
-        One row a text: `epoch` (epochs that the model was trained for), `prompt`, `sample` (number of the text of this
-        prompt, from 0), `text` (prompt and continuation, as tokens), `ended` (bool: by itself, not because it had
-        `max_new_tokens`), `readable_text` (the same as people write it), `temperature`, `top_k` (Int64), `top_p`,
+        One row a text: `prompt`, `readable_text` (prompt and continuation as people write them), `epoch` (epochs that
+        the model was trained for), `sample` (number of the text of this prompt, from 0), `text` (the same, as tokens),
+        `ended` (bool: by itself, not because it had `max_new_tokens`), `temperature`, `top_k` (Int64), `top_p`,
         `min_p`, `repetition_penalty` (Float64), `no_repeat_ngram_size` (Int64; these are null where they are off),
         `seed`.
     """
