@@ -103,7 +103,7 @@ viz: install ## Kedro-Viz: the pipelines as a picture (PORT=4141)
 
 .PHONY: screenshots
 screenshots: install ## The pictures of README: two trainings of `sample` in a browser (minutes; needs Chromium or Chrome)
-	MINIGPT_SCREENSHOTS="$(CURDIR)/docs/images" $(BIN)/pytest tests/ui
+	MINIGPT_SCREENSHOTS="$(CURDIR)/docs/images" $(BIN)/pytest --timeout 1200 tests/ui
 
 .PHONY: lock
 lock: install ## Resolve pyproject.toml again into requirements.lock
