@@ -62,7 +62,7 @@ def test_the_link_of_make_ui_opens_the_runs_with_their_figures(
     for run in runs:
         expect(page.get_by_role("link", name=run.info.run_name, exact=True)).to_be_visible()
 
-    choose_columns(page, "Dataset", "Source", "val/loss", PERPLEXITY, LEARNING_RATE)
+    choose_columns(page, "Dataset", "Source", "Models", PERPLEXITY, LEARNING_RATE)
 
     newest_first = [run.data for run in reversed(runs)]
     expect(find_column(page, PERPLEXITY)).to_have_text(
@@ -114,7 +114,7 @@ def test_runs_are_compared_by_their_texts_for_the_same_prompts(
         for prompt, text in read_first_texts(run).items():
             expect(page.get_by_text(prompt, exact=True)).to_be_visible()
             expect(page.get_by_text(text)).to_be_visible()
-    keep_picture(page, "mlflow_texts")
+    keep_picture(page, "mlflow_texts", {"x": 516, "y": 140, "width": 940, "height": 680})
 
 
 def test_the_texts_of_a_run_are_a_table(page: Page, open_page: Open, runs: list[Run]) -> None:
