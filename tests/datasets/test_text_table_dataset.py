@@ -68,6 +68,7 @@ def test_pieces_are_all_rows_in_their_order_each_time(path: Path, python_reviews
 
     for _ in range(2):
         assert [len(piece) for piece in pieces] == [3, 3]
+        assert pieces.num_rows == 6
         assert pa.Table.from_batches(pieces)["review_id"].to_pylist() == python_reviews["review_id"].tolist()
 
 

@@ -79,6 +79,18 @@ def test_evaluator_sees_the_weights_as_they_are(model: MiniGPT, alphabets: np.nd
     assert before != evaluator.score(as_windows(alphabets)).mean() == pytest.approx(math.log(28))
 
 
+def test_evaluator_tells_of_each_token_once(
+    model: MiniGPT, alphabets: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "BLOCK_ROWS", 50)
+    evaluator, windows = Evaluator(model, batch_size=8), as_windows(alphabets)
+
+    for measure in (evaluator.score, evaluator.predict):
+        told: list[float] = []
+        measure(windows, told.append)
+        assert (told[0], sum(told)) == (50, len(windows.scored))
+
+
 def test_predict_names_the_most_probable_word(
     model: MiniGPT, alphabets: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

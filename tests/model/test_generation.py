@@ -258,6 +258,14 @@ def test_generate_writes_the_same_text_against_repetition_whatever_else_is_writt
         assert len({len(text) for text in texts}) > 3
 
 
+def test_generate_tells_of_each_text_once(model: MiniGPT) -> None:
+    told: list[float] = []
+
+    Writer(model).generate([[2]] * 10, sampling(max_new_tokens=2), None, range(10), told.append)
+
+    assert told == [8, 2]
+
+
 def test_generate_repeats_no_ngram_until_every_word_would(model: MiniGPT) -> None:
     """Each of 26 letters once; the prompt has two of them."""
     how = sampling(no_repeat_ngram_size=1, top_k=3, max_new_tokens=40)

@@ -296,6 +296,14 @@ def test_arrays_hold_the_whole_model() -> None:
     assert again.log_probabilities_of_lists(table) == model.log_probabilities_of_lists(table)
 
 
+def test_tells_of_each_length_that_is_counted() -> None:
+    told: list[float] = []
+
+    train_ngram_model(make_table([[A, B, C]] * 3), VOCABULARY_SIZE, 3, told.append)
+
+    assert told == [1, 1, 1]
+
+
 def test_knows_how_many_ngrams_it_has() -> None:
     # a, b; `| a`, `a b`; `| a b`; nothing is longer.
     model = train_ngram_model(make_table([[A, B]]), VOCABULARY_SIZE, order=5)

@@ -1,14 +1,13 @@
 """Texts of one's own: a file, or all files of a folder."""
 
 import logging
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
-from tqdm import tqdm
 
+from minigpt_pipeline.progress import track
 from minigpt_pipeline.text.documents import SUFFIXES
 from minigpt_pipeline.text.imdb import ArchiveMember
 
@@ -56,7 +55,7 @@ class DocumentsDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
 
     def _read(self, files: list[Path]) -> Iterator[ArchiveMember]:
         folder = self.path if self.path and self.path.is_dir() else files[0].parent
-        for file in tqdm(files, desc=folder.name, unit="file", leave=False, disable=not sys.stderr.isatty()):
+        for file in track(files, "Reading texts", len(files), "files"):
             try:
                 content = file.read_bytes()
             except OSError as error:

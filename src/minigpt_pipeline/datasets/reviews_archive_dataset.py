@@ -5,7 +5,6 @@ import hashlib
 import io
 import logging
 import os
-import sys
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -14,9 +13,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
-from tqdm import tqdm
+from tqdm.utils import CallbackIOWrapper
 
 from minigpt_pipeline.datasets.read_ahead import CHUNK_SIZE, ReadAhead
+from minigpt_pipeline.progress import is_watched, showing_progress
 from minigpt_pipeline.text.imdb import ArchiveMember
 
 logger = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ class ReviewsArchiveDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
             retry_if_failed=DOWNLOAD_RETRIES,
         )
         pooch.get_logger().setLevel(logging.WARNING)
-        downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=DOWNLOAD_TIMEOUT_SECONDS)
+        downloader = pooch.HTTPDownloader(progressbar=is_watched(), timeout=DOWNLOAD_TIMEOUT_SECONDS)
         try:
             store.fetch(self.filepath.name, downloader=downloader)
         except (OSError, ValueError, requests.RequestException) as error:
@@ -145,8 +145,8 @@ def stream_members(path: Path) -> Iterator[ArchiveMember]:
     try:
         with (
             path.open("rb") as file,
-            tqdm.wrapattr(file, "read", total=size, desc=path.name, leave=False, disable=None) as counted,
-            _decompress(counted, file.peek(len(GZIP_MAGIC))) as stream,
+            showing_progress("Reading reviews", size, "MB", scale=1e-6) as advance,
+            _decompress(CallbackIOWrapper(advance, file, "read"), file.peek(len(GZIP_MAGIC))) as stream,
         ):
             with io.BufferedReader(ReadAhead(stream), CHUNK_SIZE) as ahead:
                 with tarfile.open(fileobj=ahead, mode="r|") as archive:

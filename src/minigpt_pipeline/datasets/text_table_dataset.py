@@ -30,6 +30,13 @@ class ParquetPieces:
 
     path: Path
 
+    @property
+    def num_rows(self) -> int:
+        """Rows of the file."""
+        with _open(self.path) as file:
+            num_rows: int = file.metadata.num_rows
+            return num_rows
+
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Read the file from its first row."""
         with _open(self.path) as file:

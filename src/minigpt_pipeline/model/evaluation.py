@@ -7,6 +7,7 @@ import numpy as np
 
 from minigpt_pipeline.model.batches import make_batches
 from minigpt_pipeline.model.mini_gpt import MiniGPT
+from minigpt_pipeline.progress import Advance, tell_nobody
 from minigpt_pipeline.text.evaluation_windows import EvaluationWindows
 from minigpt_pipeline.text.vocabulary import PADDING_ID
 from minigpt_pipeline.text.word_losses import WordLosses
@@ -38,30 +39,42 @@ class Evaluator:
         self._find_most_probable = tf.function(find_most_probable, reduce_retracing=True, autograph=False)
         self._batch_size = batch_size
 
-    def score(self, windows: EvaluationWindows) -> WordLosses:
+    def score(self, windows: EvaluationWindows, advance: Advance = tell_nobody) -> WordLosses:
         """Return the loss of each scored word; logits are in float32.
+
+        Args:
+            windows: Over reviews.
+            advance: Told of the tokens that are scored.
 
         Raises:
             ValueError: If there is no word to score.
         """
-        losses = [self._score(states, labels).numpy() for states, labels in self._blocks(windows)]
+        losses = [self._score(states, labels).numpy() for states, labels in self._blocks(windows, advance)]
         return WordLosses.from_tokens(_join(losses, len(windows.scored)), windows.scored)
 
-    def predict(self, windows: EvaluationWindows) -> tuple[np.ndarray, np.ndarray]:
+    def predict(
+        self, windows: EvaluationWindows, advance: Advance = tell_nobody
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Say which token is the most probable one, in the place of each scored token.
 
         Where one is scored the review has not ended, so its end is no candidate.
 
+        Args:
+            windows: Over reviews.
+            advance: Told of the tokens that are predicted.
+
         Returns:
             float32, (num_scored,): its probability; int64, (num_scored,): its id.
         """
-        predicted = [self._find_most_probable(states) for states, _ in self._blocks(windows)]
+        predicted = [self._find_most_probable(states) for states, _ in self._blocks(windows, advance)]
         return (
             _join([probability.numpy() for probability, _ in predicted], len(windows.scored)),
             _join([token.numpy() for _, token in predicted], len(windows.scored)),
         )
 
-    def _blocks(self, windows: EvaluationWindows) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _blocks(
+        self, windows: EvaluationWindows, advance: Advance
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield states, (BLOCK_ROWS, embed_dim), and labels, (BLOCK_ROWS,), of scored tokens; zeros fill the last."""
         states, labels = np.zeros((0, 0), np.float32), np.zeros(0, np.int32)
         for batch_inputs, batch_labels in zip(
@@ -75,10 +88,12 @@ class Evaluator:
             labels = np.concatenate([labels, batch_labels[is_scored]])
             while len(labels) >= BLOCK_ROWS:
                 yield states[:BLOCK_ROWS], labels[:BLOCK_ROWS]
+                advance(BLOCK_ROWS)
                 states, labels = states[BLOCK_ROWS:], labels[BLOCK_ROWS:]
         if len(labels):
             missing = BLOCK_ROWS - len(labels)
             yield np.pad(states, ((0, missing), (0, 0))), np.pad(labels, (0, missing))
+            advance(len(labels))
 
 
 def _join(blocks: list[np.ndarray], num_scored: int) -> np.ndarray:

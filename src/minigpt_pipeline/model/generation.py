@@ -10,6 +10,7 @@ from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.sampling import Choice
 from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import SHOWN_SETTINGS, GenerationParameters, SamplingParameters
+from minigpt_pipeline.progress import Advance, tell_nobody
 from minigpt_pipeline.text.detokenization import to_readable_text
 from minigpt_pipeline.text.standardization import to_words
 from minigpt_pipeline.text.tokenizer import Tokenizer
@@ -64,6 +65,7 @@ class Writer:
         sampling: SamplingParameters,
         stop_id: int | None,
         seeds: Sequence[int],
+        advance: Advance = tell_nobody,
     ) -> list[list[int]]:
         """Continue each prompt. A text depends on its own prompt and seed alone.
 
@@ -76,6 +78,7 @@ class Writer:
             sampling: How words are chosen, and how many.
             stop_id: A text ends early after this word; null means never.
             seeds: One for each prompt.
+            advance: Told of the texts that are written.
 
         Returns:
             The ids of the new words of each text: exactly `max_new_tokens`, fewer only where it ended by itself. The
@@ -102,7 +105,7 @@ class Writer:
         while len(texts) < len(prompts):
             rows = choose_rows(self._model, len(prompts) - len(texts))
             group = slice(len(texts), len(texts) + rows)
-            texts += write_group(
+            written = write_group(
                 self._model,
                 self._output_weights[may_end],
                 prompts[group],
@@ -111,6 +114,8 @@ class Writer:
                 uniforms[group],
                 rows,
             )
+            texts += written
+            advance(len(written))
         return texts
 
 
@@ -209,6 +214,7 @@ def continue_texts(
     prompts: Sequence[Sequence[int]],
     sampling: SamplingParameters,
     seeds: Sequence[int],
+    advance: Advance = tell_nobody,
 ) -> list[Continuation]:
     """Continue each prompt in token ids.
 
@@ -218,6 +224,7 @@ def continue_texts(
         prompts: Token ids of each, one at least.
         sampling: How tokens are chosen, and how many.
         seeds: One for each prompt.
+        advance: Told of the texts that are written.
 
     Raises:
         ValueError: If a prompt is empty, the stop token is no token of the model, or texts shall stop at ends that the
@@ -226,7 +233,7 @@ def continue_texts(
     stop_id = _find_stop_id(tokenizer, sampling.stop_token)
     return [
         Continuation(token_ids, len(token_ids) < sampling.max_new_tokens or token_ids[-1] == stop_id)
-        for token_ids in writer.generate(prompts, sampling, stop_id, seeds)
+        for token_ids in writer.generate(prompts, sampling, stop_id, seeds, advance)
     ]
 
 

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from minigpt_pipeline.model.generation import Writer, continue_texts
 from minigpt_pipeline.parameters import SamplingParameters
+from minigpt_pipeline.progress import showing_progress
 from minigpt_pipeline.text.detokenization import to_readable_text
 from minigpt_pipeline.text.reference_reviews import ReferenceReviews
 from minigpt_pipeline.text.standardization import to_words
@@ -32,7 +33,8 @@ def write_beside(reference: ReferenceReviews, writer: Writer, sampling: Sampling
     sampling = sampling.model_copy(update={"no_repeat_ngram_size": None})
     beginnings, tokenizer = reference.beginnings, reference.tokenizer
     seeds = range(len(beginnings))
-    written = continue_texts(writer, tokenizer, beginnings, sampling, seeds)
+    with showing_progress("Writing texts", len(beginnings), "texts") as advance:
+        written = continue_texts(writer, tokenizer, beginnings, sampling, seeds, advance)
     texts = [[*beginning, *word_ids] for beginning, (word_ids, _) in zip(beginnings, written, strict=True)]
     figures = reference.measure(texts, [ended for _, ended in written], 1 + sampling.max_new_tokens)
     rows = [
@@ -71,6 +73,7 @@ def measure_ends(
     num_texts = min(num_texts, len(reviews))
     # From all over the table, which is sorted by rating.
     beginnings = [reviews[number * len(reviews) // num_texts] for number in range(num_texts)]
-    written = continue_texts(writer, reference.tokenizer, beginnings, sampling, range(num_texts))
+    with showing_progress("Writing texts to their ends", num_texts, "texts") as advance:
+        written = continue_texts(writer, reference.tokenizer, beginnings, sampling, range(num_texts), advance)
     texts = [[*beginning, *word_ids] for beginning, (word_ids, _) in zip(beginnings, written, strict=True)]
     return reference.measure_ends(texts, [ended for _, ended in written], max_tokens)

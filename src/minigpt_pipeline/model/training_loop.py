@@ -23,13 +23,13 @@ from minigpt_pipeline.model.end_forecast import EndForecast
 from minigpt_pipeline.model.evaluation import Evaluator
 from minigpt_pipeline.model.interruption import Interruption, interruptible
 from minigpt_pipeline.model.mini_gpt import MiniGPT
-from minigpt_pipeline.model.progress import ProgressDisplay, showing_progress
 from minigpt_pipeline.model.saved_model import MetadataValue
 from minigpt_pipeline.model.training_record import TrainingRecord
 from minigpt_pipeline.model.training_sequences import TrainingSequences
 from minigpt_pipeline.model.training_state import TrainingState
 from minigpt_pipeline.model.training_step import compile_step, make_optimizer
 from minigpt_pipeline.parameters import TrainingParameters
+from minigpt_pipeline.progress import ShareDisplay, showing_share
 from minigpt_pipeline.text.evaluation_windows import EvaluationWindows
 from minigpt_pipeline.text.language_model_pairs import make_language_model_pairs
 from minigpt_pipeline.text.vocabulary import PADDING_ID
@@ -96,7 +96,7 @@ def train(
                 f"The {name} part, {number} sequences, has no word to predict: "
                 "look at the split in conf/base/parameters_vectorization.yml and at what validation rejected"
             )
-    with showing_progress() as progress, interruptible() as interruption:
+    with showing_share("Training") as progress, interruptible() as interruption:
         loop = _TrainingLoop(model, train_sequences, validation, training, record, device)
         loop.resume(checkpoints)
         loop.run(keras.callbacks.CallbackList(list(callbacks), model=model), progress, interruption)
@@ -189,7 +189,7 @@ class _TrainingLoop:
         self.checkpointed = time.monotonic()
 
     def run(
-        self, callbacks: keras.callbacks.CallbackList, progress: ProgressDisplay, interruption: Interruption
+        self, callbacks: keras.callbacks.CallbackList, progress: ShareDisplay, interruption: Interruption
     ) -> None:
         """Train until a limit is reached or the user asks to end."""
         try:
@@ -205,7 +205,7 @@ class _TrainingLoop:
             self.ended_by = "interrupt"
 
     def _run_epoch(
-        self, callbacks: keras.callbacks.CallbackList, progress: ProgressDisplay, interruption: Interruption
+        self, callbacks: keras.callbacks.CallbackList, progress: ShareDisplay, interruption: Interruption
     ) -> None:
         """Train on what is left of an epoch; between two steps is the only moment at which a checkpoint is saved."""
         epochs_done, batches_done = divmod(self.state.step, self.batches_per_epoch)
@@ -237,7 +237,7 @@ class _TrainingLoop:
         self.state.losses.append((self.state.step, loss_sum, num_words))
         self.state.seconds_in_steps += time.monotonic() - started
 
-    def _measure(self, progress: ProgressDisplay) -> None:
+    def _measure(self, progress: ShareDisplay) -> None:
         """Log and evaluate, as often as is asked for."""
         if self.state.step % self.training.log_every_steps == 0:
             self._log_losses(progress)
@@ -274,7 +274,7 @@ class _TrainingLoop:
             self._check_finite("training", step, loss_sum)
         self.state.losses = losses
 
-    def _log_losses(self, progress: ProgressDisplay | None = None) -> None:
+    def _log_losses(self, progress: ShareDisplay | None = None) -> None:
         self._read_losses()
         losses = self.state.losses
         if not losses:

@@ -29,10 +29,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from minigpt_pipeline.progress import Advance, tell_nobody
 from minigpt_pipeline.text.vocabulary import PADDING_ID
 
 BEGIN_ID = PADDING_ID
 """Of the symbol before a review: the one id that no word has."""
+
+ORDER = 5
+"""Of the model that a GPT is compared with."""
 
 NOT_SEEN = -1
 """In the place of an n-gram's number. As an index it is the last entry, which contexts that never occurred share."""
@@ -208,13 +212,16 @@ class NgramModel:
         return cls(vocabulary_size, tuple(levels))
 
 
-def train_ngram_model(token_ids: pa.Table, vocabulary_size: int, order: int = 5) -> NgramModel:
+def train_ngram_model(
+    token_ids: pa.Table, vocabulary_size: int, order: int = ORDER, advance: Advance = tell_nobody
+) -> NgramModel:
     """Count the n-grams of some reviews.
 
     Args:
         token_ids: Column `token_ids`, list of int32, (num_reviews,): all words of each review.
         vocabulary_size: Ids, padding and `[UNK]` included.
         order: Words of the longest n-grams to count: 1 for a unigram model, 0 for the uniform distribution.
+        advance: Told of each length that is counted.
 
     Raises:
         ValueError: If `order` is negative, there is nothing to predict, or an id is padding or outside the vocabulary.
@@ -228,6 +235,7 @@ def train_ngram_model(token_ids: pa.Table, vocabulary_size: int, order: int = 5)
     keys = [np.arange(vocabulary_size)]
     counts = [np.bincount(stream[stream != BEGIN_ID], minlength=vocabulary_size)]
     numbers = stream  # (num_symbols,), of the n-gram that ends there
+    advance(1)
     for _ in range(1, order):
         contexts = _shift(numbers)
         is_end = (contexts != NOT_SEEN) & (stream != BEGIN_ID)  # of an n-gram that is one word longer
@@ -241,6 +249,7 @@ def train_ngram_model(token_ids: pa.Table, vocabulary_size: int, order: int = 5)
         counts.append(occurrences)
         numbers = np.full(len(stream), NOT_SEEN)
         numbers[is_end] = longer_numbers
+        advance(1)
     arrays = {"vocabulary_size": np.array(vocabulary_size)}
     for length in range(1, min(order, len(keys)) + 1):
         arrays |= {

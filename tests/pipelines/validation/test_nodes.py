@@ -41,7 +41,7 @@ def test_check_reviews_rejects_a_bad_review_with_its_reason(
     assert rejected[["review_id", "reason"]].to_numpy().tolist() == [["train/pos/3", "duplicate"]]
     assert len(checked) == 5
     assert report["accepted"]
-    assert caplog.messages == ["6 reviews read, 5 kept, rejected: 1 duplicate"]
+    assert caplog.messages == ["Checking 6 reviews", "6 reviews read, 5 kept, rejected: 1 duplicate"]
 
 
 def test_check_reviews_warns_of_what_stops_nothing(

@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import ComputeSettings, EvaluationParameters
+from minigpt_pipeline.progress import showing_progress
 from minigpt_pipeline.text.evaluation_windows import MEASURED_WORDS, make_evaluation_windows
-from minigpt_pipeline.text.kneser_ney import NgramModel, train_ngram_model
+from minigpt_pipeline.text.kneser_ney import ORDER, NgramModel, train_ngram_model
 from minigpt_pipeline.text.spelling_model import train_spelling_model
 from minigpt_pipeline.text.synthetic_reviews import log_probabilities
 from minigpt_pipeline.text.token_places import cut_reviews
@@ -40,7 +41,8 @@ def count_ngrams(train_token_ids: pa.Table, tokenizer: Tokenizer) -> NgramModel:
         ValueError: If they are not.
     """
     check_tokens(train_token_ids, tokenizer)
-    return train_ngram_model(train_token_ids, len(tokenizer))
+    with showing_progress("Counting n-grams", ORDER, "lengths") as advance:
+        return train_ngram_model(train_token_ids, len(tokenizer), ORDER, advance)
 
 
 def measure_baselines(
@@ -144,7 +146,8 @@ def evaluate_model(
         for max_words in (None, MEASURED_WORDS)
     )
     evaluator = Evaluator(model, evaluation.batch_size)
-    losses = evaluator.score(whole)
+    with showing_progress("Measuring losses", len(whole.scored), "tokens") as advance:
+        losses = evaluator.score(whole, advance)
     metrics = baseline_metrics | summarize_losses(losses, evaluation.seed)
     surprisals = test_spellings["surprisal"].to_numpy()
     spelled = spell_unknown_words(losses, test_token_ids, tokenizer, surprisals)
@@ -154,7 +157,8 @@ def evaluate_model(
     if evaluation.known_source == "synthetic_reviews":
         source_loss = measure_source_loss(test_token_ids, tokenizer)
         metrics |= {"test/source_loss": source_loss, "test/excess_loss": metrics["test/loss"] - source_loss}
-    probabilities, predicted = evaluator.predict(measured)
+    with showing_progress("Measuring calibration", len(measured.scored), "tokens") as advance:
+        probabilities, predicted = evaluator.predict(measured, advance)
     calibration = calibration_table(probabilities, predicted == measured.scored.tokens)
     metrics["test/calibration_error"] = calibration_error(calibration)
     slices = tabulate_slices(losses, test_token_ids["rating"].to_pylist(), evaluation.seed)

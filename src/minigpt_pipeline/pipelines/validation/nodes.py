@@ -33,6 +33,7 @@ def check_reviews(
         The reviews that keep every rule, sorted by review_id; those that do not, with a `reason`; the report; the
         page that shows it; the Data Docs, a content for each path.
     """
+    logger.info("Checking %s reviews", f"{len(raw_reviews):,}")
     check = check_batch(raw_reviews, validation)
     counts = check.report["reviews"]
     logger.info(

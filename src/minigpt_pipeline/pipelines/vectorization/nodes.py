@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from minigpt_pipeline.parameters import VectorizationParameters
+from minigpt_pipeline.progress import track
 from minigpt_pipeline.text.casing import add_form_counts, choose_forms, count_forms
 from minigpt_pipeline.text.film_split import PARTS, assign_parts
 from minigpt_pipeline.text.standardization import split_words
@@ -33,7 +34,7 @@ def train_tokenizer(reviews: Iterable[pa.RecordBatch], vectorization: Vectorizat
         is_train = pc.equal(assign_parts(piece, vectorization.split), "train")
         return is_train.true_count, count_forms(piece["text"].filter(is_train))
 
-    num_reviews, tables = zip(*map_in_order(count, reviews), strict=True)
+    num_reviews, tables = zip(*map_in_order(count, show(reviews, "Counting words")), strict=True)
     form_counts = add_form_counts(tables)
     counts = add_counts([form_counts.select(["word", "count"])])
     num_words = pc.sum(counts["count"], min_count=0).as_py()
@@ -79,5 +80,18 @@ def encode_reviews(
         )
         return [encoded.filter(pc.equal(parts, part)) for part in PARTS]
 
-    parts = zip(*map_in_order(encode, reviews), strict=True)
+    parts = zip(*map_in_order(encode, show(reviews, "Encoding reviews")), strict=True)
     return tuple(mark_tokens(pa.Table.from_batches(part), tokenizer) for part in parts)
+
+
+def show(reviews: Iterable[pa.RecordBatch], doing: str) -> Iterable[pa.RecordBatch]:
+    """Show how many reviews are taken, where it is known how many there are.
+
+    Args:
+        reviews: In pieces; those of a file know their number.
+        doing: What is done with them.
+    """
+    num_reviews = getattr(reviews, "num_rows", None)
+    if num_reviews is None:
+        return reviews
+    return track(reviews, doing, num_reviews, "reviews", lambda piece: piece.num_rows)
