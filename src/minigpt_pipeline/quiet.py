@@ -65,7 +65,7 @@ def _unheard() -> Iterator[None]:
         os.dup2(said.fileno(), STDERR)
         try:
             yield
-        except BaseException:
+        except Exception:
             os.dup2(kept, STDERR)
             said.seek(0)
             os.write(STDERR, said.read())
