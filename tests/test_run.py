@@ -486,9 +486,10 @@ main()
         if "of 16: read_reviews" in line:
             process.send_signal(signal.SIGINT)
             break
-    process.stderr.read()
+    said = process.stderr.read()
 
-    assert process.wait(timeout=60) != 0
+    assert process.wait(timeout=60) == 130
+    assert said.splitlines()[-1].startswith("Interrupted: all files are whole")
     (run,) = list_runs(project)
     assert run.info.status == "KILLED"
     assert not [path for path in (project / "data/test").rglob("*") if ".partial" in path.name]

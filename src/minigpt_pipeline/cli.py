@@ -7,6 +7,8 @@ import difflib
 import errno
 import functools
 import re
+import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -19,9 +21,13 @@ from kedro.io import DatasetError
 from kedro.validation.exceptions import ParameterValidationError
 
 from minigpt_pipeline.datasets.local_dataset import MAKE_IT_FIRST
+from minigpt_pipeline.progress import erase_bars
 
 FORESEEN = (ValueError, RuntimeError, FloatingPointError, OSError, DatasetError)
 """What nodes and datasets raise on purpose; subclasses too."""
+
+INTERRUPTED = 128 + signal.SIGINT
+"""The exit code of what Ctrl-C has ended, as shells have it."""
 
 _PARAMETER = re.compile(r"^- Parameter '(?P<name>\w+)': .*$", re.MULTILINE)
 _DETAILS = re.compile(
@@ -30,18 +36,37 @@ _DETAILS = re.compile(
 
 
 def told(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a command end with one message where an error was foreseen."""
+    """Let a command end with one message where an error was foreseen, or Ctrl-C was pressed."""
 
     @functools.wraps(command)
     def tell(*args: Any, verbose: bool = False, **options: Any) -> Any:
         try:
             return command(*args, **options)
+        except KeyboardInterrupt as interrupt:
+            # Whoever presses it again does not want to wait until the MLflow run is marked; the next run does that.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            erase_bars()
+            if sys.stderr.isatty():
+                click.echo(err=True)  # behind the ^C that a terminal shows
+            click.echo(describe_interrupt(interrupt), err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from interrupt
         except (ParameterValidationError, MissingConfigException, *FORESEEN) as error:
+            erase_bars()
             if verbose:
                 traceback.print_exc()
             raise click.ClickException(describe(error, options.get("env"))) from error
 
     return tell
+
+
+def describe_interrupt(interrupt: KeyboardInterrupt) -> str:
+    """Return what a user reads behind Ctrl-C.
+
+    Args:
+        interrupt: Says what goes on, and from where, if something does not begin anew.
+    """
+    what_next = str(interrupt) or "it comes to the same end"
+    return f"Interrupted: all files are whole, old or new. Run the same command again, and {what_next}."
 
 
 def describe(error: Exception, environment: str | None) -> str:

@@ -35,8 +35,13 @@ def _swap_folders(new: Path, path: Path) -> None:
     """Put a folder in the place of another: a full folder can't be renamed over."""
     old = path.with_name(f".{path.name}.old")
     _remove(old)
-    path.replace(old)
-    new.replace(path)
+    try:
+        path.replace(old)
+        new.replace(path)
+    except BaseException:
+        if not path.exists():
+            old.replace(path)
+        raise
     _remove(old)
 
 

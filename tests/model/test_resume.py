@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,9 +43,10 @@ class KilledError(BaseException):
 
 @dataclass
 class Events:
-    """Names what happens in a training, and kills it at one of them."""
+    """Names what happens in a training, and kills it or presses Ctrl-C at one of them."""
 
     killed_at: str | None = None
+    pressed_at: str | None = None
     names: list[str] = field(default_factory=list)
 
     def happen(self, kind: str) -> None:
@@ -52,6 +54,8 @@ class Events:
         self.names.append(kind)
         if name == self.killed_at:
             raise KilledError
+        if name == self.pressed_at:
+            signal.raise_signal(signal.SIGINT)
 
 
 @dataclass
@@ -193,6 +197,28 @@ def test_a_training_killed_at_any_event_ends_as_if_it_had_not_been(
         with killed():
             attempt(Events(killed_at=name))
         attempt().assert_equals(uninterrupted)
+
+
+@pytest.mark.slow
+def test_a_training_in_which_ctrl_c_was_pressed_ends_as_if_it_had_not_been(attempt: Attempt) -> None:
+    events = Events()
+    uninterrupted = attempt(events)
+
+    for name in (name for name in number(events.names) if name.endswith(" 2")):  # one of each kind
+        with pytest.raises(KeyboardInterrupt):
+            attempt(Events(pressed_at=name))
+        attempt().assert_equals(uninterrupted)
+
+
+def test_ctrl_c_saves_a_checkpoint_of_the_step_at_hand(
+    attempt: Attempt, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(KeyboardInterrupt, match=r"^training goes on behind step 3 of 6$"):
+        attempt(Events(pressed_at="step 3"), checkpoint_every_steps=None)
+    with caplog.at_level(logging.INFO):
+        attempt(checkpoint_every_steps=None)
+
+    assert any("Resuming from step 3 of 6" in message for message in caplog.messages)
 
 
 @pytest.mark.slow

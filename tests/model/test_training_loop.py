@@ -180,47 +180,33 @@ def test_train_lowers_the_loss_with_every_optimizer_and_precision(
         assert {str(weight.dtype) for weight in model.weights} == {"float32"}
 
 
-def test_train_ends_well_on_ctrl_c(
+def test_train_stops_after_the_step_at_which_ctrl_c_is_pressed(
     run: Callable[..., TrainingOutcome], training_log: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = training_log.log
 
     def press_at_step_four(step: int, metrics: dict[str, float]) -> None:
-        log(step, metrics)
         if step == 4 and "train/loss" in metrics:
             signal.raise_signal(signal.SIGINT)
+        log(step, metrics)
 
     monkeypatch.setattr(training_log, "log", press_at_step_four)
-    outcome = run(epochs=50)
+    with pytest.raises(KeyboardInterrupt):
+        run(epochs=50)
 
-    assert (outcome.summary["ended_by"], outcome.summary["steps"]) == ("interrupt", 4)
-    assert [step for step, metrics in training_log.metrics if "val/loss" in metrics] == [3, 4]
-
-
-def test_train_ends_well_on_an_interrupt_that_is_raised(
-    run: Callable[..., TrainingOutcome], model: MiniGPT, alphabets: np.ndarray
-) -> None:
-    class Interrupting(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            raise KeyboardInterrupt
-
-    outcome = run(callbacks=[Interrupting()], epochs=50)
-
-    assert (outcome.summary["ended_by"], outcome.summary["steps"]) == ("interrupt", 3)
-    assert (
-        evaluate(model, as_windows(alphabets[::2]), batch_size=8).mean()
-        == outcome.summary["best_validation_loss"]
-    )
+    assert max(step for step, _ in training_log.metrics) == 4
 
 
-def test_train_aborts_on_a_second_ctrl_c(run: Callable[..., TrainingOutcome]) -> None:
+def test_train_aborts_on_a_second_ctrl_c(run: Callable[..., TrainingOutcome], training_log: Any) -> None:
     class Impatient(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         run(callbacks=[Impatient()], epochs=50)
+
+    assert not training_log.metrics
 
 
 def test_train_stops_where_the_loss_is_not_finite(run: Callable[..., TrainingOutcome]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from minigpt_pipeline.model.training_log import TrainingLog
 from minigpt_pipeline.parameters import ModelParameters, SweepParameters, TrainingParameters
-from minigpt_pipeline.search.search import Search, TrialResult
+from minigpt_pipeline.search.search import Search
 from minigpt_pipeline.search.study_store import StudyStore
 from tests.conftest import ListLog
 
@@ -93,7 +93,7 @@ class Clock:
 
 def take_looks(
     model: ModelParameters, training: TrainingParameters, log: TrainingLog, clock: Clock | None = None
-) -> TrialResult:
+) -> float:
     """Learn the more, the nearer the learning rate is to 0.01; a step takes a second of the clock."""
     loss = 9.0
     for step in range(1, (training.max_steps or 10) + 1):
@@ -102,7 +102,7 @@ def take_looks(
             clock.seconds += 1
         log.log(step, {"train/seconds": float(step)})
         log.log(step, {"val/loss": loss + model.dropout, "train/words": 10 * step})
-    return TrialResult(loss + model.dropout)
+    return loss + model.dropout
 
 
 RunSearch = Callable[..., ListSweepLog]

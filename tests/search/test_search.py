@@ -9,7 +9,7 @@ import pytest
 
 from minigpt_pipeline.parameters import SearchedParameter, SweepParameters, TrainingParameters
 from minigpt_pipeline.search.outcome import NoTrialError, describe_best, tabulate_looks, tabulate_trials
-from minigpt_pipeline.search.search import Search, TrialResult, limits_of_trials
+from minigpt_pipeline.search.search import Search, limits_of_trials
 from minigpt_pipeline.search.space import configured_values
 from minigpt_pipeline.search.study_store import StudyError, StudyStore
 from tests.search.conftest import BASE, SWEEP, Clock, ListSweepLog, RunSearch, take_looks
@@ -165,7 +165,7 @@ class Killed(BaseException):
 def test_a_trial_that_is_killed_twice_is_given_up_and_the_search_goes_on(
     store: StudyStore, run_search: RunSearch
 ) -> None:
-    def train(model: Any, training: TrainingParameters, log: Any) -> TrialResult:
+    def train(model: Any, training: TrainingParameters, log: Any) -> float:
         if model.num_heads == 3:
             raise Killed
         return take_looks(model, training, log)
@@ -252,12 +252,12 @@ def test_models_that_differ_in_speed_are_compared_at_equal_shares(
     state: str,
     reason: str,
 ) -> None:
-    def train(model: Any, training: TrainingParameters, log: Any) -> TrialResult:
+    def train(model: Any, training: TrainingParameters, log: Any) -> float:
         for step, share in enumerate(SHARES[model.num_heads], 1):
             loss = 5.0 - share + model.dropout
             log.log(step, {"train/seconds": 60 * share})
             log.log(step, {"val/loss": loss, "train/words": step})
-        return TrialResult(loss)
+        return loss
 
     with store.open({}) as study:
         for heads, dropout in [*others, last]:
@@ -274,7 +274,7 @@ def test_models_that_differ_in_speed_are_compared_at_equal_shares(
 def test_the_minutes_are_kept_over_all_attempts(store: StudyStore, run_search: RunSearch) -> None:
     clock = Clock()
 
-    def train(*arguments: Any) -> TrialResult:
+    def train(*arguments: Any) -> float:
         return take_looks(*arguments, clock=clock)  # ten seconds
 
     run_search(train, clock, max_minutes=0.6)  # room for three trials
@@ -292,7 +292,7 @@ def test_a_trial_that_outlasts_the_search_is_ended_and_tried_again(
 ) -> None:
     clock = Clock()
 
-    def train(*arguments: Any) -> TrialResult:
+    def train(*arguments: Any) -> float:
         return take_looks(*arguments, clock=clock)
 
     run_search(train, clock, max_minutes=0.1)
@@ -335,7 +335,7 @@ def test_a_search_without_one_trained_model_says_why(store: StudyStore, run_sear
 def test_a_training_that_breaks_down_ends_its_trial_alone(
     store: StudyStore, run_search: RunSearch, error: Exception, reason: str
 ) -> None:
-    def train(_model: Any, training: TrainingParameters, log: Any) -> TrialResult:
+    def train(_model: Any, training: TrainingParameters, log: Any) -> float:
         if training.optimizer.learning_rate > 0.01:
             raise error
         return take_looks(_model, training, log)
@@ -347,14 +347,19 @@ def test_a_training_that_breaks_down_ends_its_trial_alone(
     assert set(trials.query("state == 'pruned'")["reason"]) == {reason}
 
 
-def test_an_interrupt_ends_the_search_with_what_is_there(store: StudyStore, run_search: RunSearch) -> None:
+def test_an_interrupted_trial_is_tried_again_when_the_search_goes_on(
+    store: StudyStore, run_search: RunSearch
+) -> None:
     trained: list[int] = []
 
-    def train(*arguments: Any) -> TrialResult:
+    def train(*arguments: Any) -> float:
         trained.append(1)
-        return TrialResult(1.0, is_interrupted=True) if len(trained) == 3 else take_looks(*arguments)
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        return take_looks(*arguments)
 
-    run_search(train)
+    with pytest.raises(KeyboardInterrupt, match=r"^the search goes on behind its 2 trials$"):
+        run_search(train)
 
     trials = read_trials(store)
     assert trials["state"].tolist() == ["complete", "complete", "fail", "waiting"]
@@ -366,12 +371,13 @@ def test_an_interrupt_while_a_trial_is_timed_ends_the_search_too(
 ) -> None:
     trained: list[int | None] = []
 
-    def train(_model: Any, training: TrainingParameters, _log: Any) -> TrialResult:
+    def train(_model: Any, training: TrainingParameters, _log: Any) -> float:
         trained.append(training.max_steps)
-        return TrialResult(1.0, is_interrupted=True)
+        raise KeyboardInterrupt
 
     trial = {"max_steps": None, "max_minutes": 1, "evaluate_every_steps": 1, "timed_steps": 4}
-    run_search(train, trial=trial)
+    with pytest.raises(KeyboardInterrupt):
+        run_search(train, trial=trial)
 
     assert trained == [4]
     trials = read_trials(store)

@@ -1,4 +1,4 @@
-"""Ctrl-C as a request to end well."""
+"""Ctrl-C as a request to stop where nothing is lost."""
 
 import logging
 import signal
@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 
 class Interruption:
-    """Whether the user has asked to end."""
+    """Whether the user has asked to stop."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -33,7 +33,7 @@ def interruptible() -> Iterator[Interruption]:
     def note(_signal: int, _frame: FrameType | None) -> None:
         interruption.requested = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        logger.warning("Ctrl-C: training ends after this step with what there is; again to abort at once")
+        logger.warning("Ctrl-C: training stops after this step; again to abort at once")
 
     signal.signal(signal.SIGINT, note)
     try:

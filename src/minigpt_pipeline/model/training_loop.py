@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import keras
 import numpy as np
@@ -44,8 +45,7 @@ class TrainingOutcome:
 
     Args:
         summary: How far it went and how good it was: `epochs` (begun), `steps`, `words`, `best_epoch`, `best_step`,
-            `best_validation_loss` (nats per word), `ended_by` (`epochs`, `max_steps`, `max_minutes`, `patience` or
-            `interrupt`).
+            `best_validation_loss` (nats per word), `ended_by` (`epochs`, `max_steps`, `max_minutes` or `patience`).
         history: See `TrainingRecord.history`.
         speed: See `TrainingRecord.speed`.
     """
@@ -85,7 +85,7 @@ def train(
     Raises:
         ValueError: If there is no review to train on, or none to validate on.
         FloatingPointError: If the loss is no longer a finite number.
-        KeyboardInterrupt: If Ctrl-C is pressed a second time.
+        KeyboardInterrupt: If Ctrl-C is pressed: after the step at hand, with a checkpoint; a second time, at once.
     """
     for name, number, has_some in (
         ("train", len(train_sequences), train_sequences.has_words()),
@@ -191,18 +191,22 @@ class _TrainingLoop:
     def run(
         self, callbacks: keras.callbacks.CallbackList, progress: ShareDisplay, interruption: Interruption
     ) -> None:
-        """Train until a limit is reached or the user asks to end."""
-        try:
-            callbacks.on_train_begin()
-            if self.state.step:  # of a checkpoint, which may stand at a limit
-                self.ended_by = self._reached_limit(interruption)
-            while not self.ended_by:
-                self._run_epoch(callbacks, progress, interruption)
-            callbacks.on_train_end()
-        except KeyboardInterrupt:
-            if interruption.requested:  # the second one
-                raise
-            self.ended_by = "interrupt"
+        """Train until a limit is reached or the user asks to stop."""
+        callbacks.on_train_begin()
+        if self.state.step:  # of a checkpoint, which may stand at a limit
+            self.ended_by = self._reached_limit()
+        while not (self.ended_by or interruption.requested):
+            self._run_epoch(callbacks, progress, interruption)
+        callbacks.on_train_end()
+        if interruption.requested:
+            self._stop()
+
+    def _stop(self) -> NoReturn:
+        """Save how far the training has come, and do what Ctrl-C does."""
+        if not (self.checkpoints and self.state.step):
+            raise KeyboardInterrupt
+        self._save_checkpoint(self.checkpoints)
+        raise KeyboardInterrupt(f"training goes on behind step {self.state.step} of {self.last_step}")
 
     def _run_epoch(
         self, callbacks: keras.callbacks.CallbackList, progress: ShareDisplay, interruption: Interruption
@@ -214,12 +218,12 @@ class _TrainingLoop:
         for batch in make_batches(sequences, self.training.batch_size):
             self._take_step(batch)
             self._measure(progress)
-            self.ended_by = self._reached_limit(interruption)
+            self.ended_by = self._reached_limit()
             if self.state.step % self.batches_per_epoch == 0:
                 self._evaluate()
                 callbacks.on_epoch_end(epochs_done)
-                self.ended_by = self.ended_by or self._reached_limit(interruption)
-            if self.ended_by:
+                self.ended_by = self.ended_by or self._reached_limit()
+            if self.ended_by or interruption.requested:
                 return
             if self.checkpoints and self._is_checkpoint_due():
                 self._save_checkpoint(self.checkpoints)
@@ -244,10 +248,8 @@ class _TrainingLoop:
         if self.training.evaluate_every_steps and self.state.step % self.training.evaluate_every_steps == 0:
             self._evaluate()
 
-    def _reached_limit(self, interruption: Interruption) -> str:
+    def _reached_limit(self) -> str:
         """Name the limit that is reached; empty while there is none."""
-        if interruption.requested:
-            return "interrupt"
         if self.training.max_steps is not None and self.state.step >= self.training.max_steps:
             return "max_steps"
         if self.state.step >= self.training.epochs * self.batches_per_epoch:
@@ -346,11 +348,6 @@ class _TrainingLoop:
 
     def finish(self) -> None:
         """Measure a last time, and give the model its best weights."""
-        if self.ended_by == "interrupt":
-            logger.warning(
-                "Interrupted at step %d: the last weights are measured and the best ones kept",
-                self.state.step,
-            )
         self._evaluate()
         self.model.set_weights(self.best_weights)
         logger.info(

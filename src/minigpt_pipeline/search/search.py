@@ -3,12 +3,10 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigpt_pipeline.model.interruption import Interruption, interruptible
 from minigpt_pipeline.model.training_log import TrainingLog
 from minigpt_pipeline.parameters import ModelParameters, SweepParameters, TrainingParameters
 from minigpt_pipeline.search.pruning import losses_at_rungs, make_pruner, share_done
@@ -37,20 +35,8 @@ SECONDS, LOOKS = "seconds", "looks"
 """Attributes of a trial: how long it took, and its `Look`s as lists."""
 
 
-@dataclass(frozen=True)
-class TrialResult:
-    """What came of a trial's training.
-
-    Args:
-        loss: The lowest on the validation films, in nats per word.
-        is_interrupted: Whether the user ended it.
-    """
-
-    loss: float
-    is_interrupted: bool = False
-
-
-TrainTrial = Callable[[ModelParameters, TrainingParameters, TrainingLog], TrialResult]
+TrainTrial = Callable[[ModelParameters, TrainingParameters, TrainingLog], float]
+"""Returns the lowest loss on the validation films, in nats per word."""
 
 
 class TrialEndedError(Exception):
@@ -101,26 +87,30 @@ class Search:
         study.pruner = make_pruner(sweep.pruning)
 
     def run(self) -> None:
-        """Try what is configured, then other parameters, until a limit is reached or the user asks to end."""
+        """Try what is configured, then other parameters, until a limit is reached.
+
+        Raises:
+            KeyboardInterrupt: If Ctrl-C is pressed; the trial at hand is tried again when the search goes on.
+        """
         for name, needed in without_effect(self.base, self.sweep.space).items():
             logger.warning("The space names %s, which changes nothing without %s", name, needed)
         configured = configured_values(self.base, self.sweep.space)
         if configured and not self.study.get_trials():
             self.study.enqueue_trial(configured)
-        with interruptible() as interruption:
-            while not (reason := self._reached_limit(interruption)):
-                if self._run_trial():
-                    interruption.requested = True
+        try:
+            while not (reason := self._reached_limit()):
+                self._run_trial()
+        except KeyboardInterrupt as interrupt:
+            num_judged = len(judged_trials(self.study))
+            raise KeyboardInterrupt(f"the search goes on behind its {num_judged} trials") from interrupt
         logger.info("The search ended by %s after %d trials", reason, len(judged_trials(self.study)))
 
     def seconds_left(self) -> float:
         """Return the rest of the minutes."""
         return 60 * self.sweep.max_minutes - self.spent - (self.clock() - self.started)
 
-    def _reached_limit(self, interruption: Interruption) -> str:
+    def _reached_limit(self) -> str:
         """Name the limit that is reached; empty while there is none."""
-        if interruption.requested:
-            return "interrupt"
         num_judged = len(judged_trials(self.study))
         if num_judged >= self.sweep.max_trials:
             return "max_trials"
@@ -138,8 +128,8 @@ class Search:
 
         return self.study.get_trials(states=(TrialState.COMPLETE,))
 
-    def _run_trial(self) -> bool:
-        """Try what the sampler suggests; return whether the user has asked to end."""
+    def _run_trial(self) -> None:
+        """Try what the sampler suggests."""
         from optuna.trial import TrialState
 
         # A seed for each trial: a search that goes on suggests what it would have suggested without a break.
@@ -150,12 +140,15 @@ class Search:
         self._announce(trial.number, values)
         started = self.clock()
         parameters = nest(values, self.base)
-        ended, loss = None, None
+        ended, loss, interrupt = None, None, None
         with self.sweep_log.open_trial(trial.number, parameters) as log:
             try:
                 loss = self._train(trial, parameters, log, started)
             except TrialEndedError as error:
                 ended = error
+            except KeyboardInterrupt as error:
+                # Nothing is known of it; a kill would be held against its parameters.
+                ended, interrupt = TrialEndedError("interrupted", is_unfinished=True), error
             trial.set_user_attr(SECONDS, self.clock() - started)
             state = TrialState.COMPLETE
             if ended:
@@ -170,14 +163,15 @@ class Search:
                 }
             )
             self.study.tell(trial, loss, state=state)
+            if interrupt:
+                raise interrupt
         self._log_outcome(trial.number, loss, ended)
-        return str(ended) == INTERRUPTED
 
     def _train(self, trial: "Trial", parameters: Mapping[str, Any], log: TrialLog, started: float) -> float:
         """Train with the parameters of a trial.
 
         Raises:
-            TrialEndedError: If it is refused, breaks down, is given up, or is interrupted.
+            TrialEndedError: If it is refused, breaks down, or is given up.
         """
         looks: list[Look] = []
 
@@ -191,22 +185,13 @@ class Search:
             model = ModelParameters.model_validate(parameters["model"])
             training = TrainingParameters.model_validate(parameters["training"])
             if (timed_steps := self.sweep.trial.timed_steps) is not None:
-                training = limit_steps(self._train_to_the_end, model, training, timed_steps)
+                training = limit_steps(self.train_trial, model, training, timed_steps)
                 log.describe({"max_steps": str(training.max_steps)})
-            return self._train_to_the_end(model, training, ReportingLog(log, look))
+            return self.train_trial(model, training, ReportingLog(log, look))
         except (FloatingPointError, MemoryError) as error:
             raise TrialEndedError(str(error) or "no memory is left") from error
         except ValueError as error:
             raise TrialEndedError(describe_refusal(error), is_refused=True) from error
-
-    def _train_to_the_end(
-        self, model: ModelParameters, training: TrainingParameters, log: TrainingLog
-    ) -> float:
-        """Train, also to time it: what was interrupted tells neither a loss nor a speed."""
-        result = self.train_trial(model, training, log)
-        if result.is_interrupted:
-            raise TrialEndedError(INTERRUPTED, is_unfinished=True)
-        return result.loss
 
     def _judge(self, trial: "Trial", looks: Sequence[Look], training: TrainingParameters) -> None:
         """Give a trial up that is worse than others were at this share of theirs, or that has no time left."""
@@ -241,9 +226,6 @@ class Search:
             return
         self.sweep_log.log(number, {"sweep/loss": loss, "sweep/best_loss": self.study.best_value})
         logger.info("Trial %d: validation loss %.4f", number, loss)
-
-
-INTERRUPTED = "interrupted"
 
 
 ENDLESS = 1_000_000

@@ -69,6 +69,8 @@ class TrackedSession:
         self._trains = TRAINED_MODEL in pipeline.all_outputs()
         former = next((name for name in (TRAINED_MODEL, SWEEP_STUDY) if name in self._lineages), None)
         self.cycle = self._lineages[former].cycle if former else self._newest_cycle()
+        # A session that is interrupted, from here on, never reaches the hooks that end its run.
+        atexit.register(self.end, "KILLED")
         if former:
             self._resume(former)
         else:
@@ -77,8 +79,6 @@ class TrackedSession:
             mlflow.set_tags(self._tags(info))
         mlflow.set_tag(PROCESS_TAG, describe_process())
         mark_killed_runs(mlflow.active_run().info.experiment_id)
-        # A session that is interrupted never reaches the hooks that end its run.
-        atexit.register(self.end, "KILLED")
         self._log_what_earlier_pipelines_saved(pipeline)
 
     @property

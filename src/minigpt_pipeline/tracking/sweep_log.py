@@ -45,7 +45,11 @@ class MlflowSweepLog:
         with mlflow.start_run(run_name=f"trial {number}", nested=True, tags=tags, log_system_metrics=False):
             for group, value in parameters.items():
                 log_parameters(flatten_parameters(group, value))
-            yield MlflowTrialLog()
+            try:
+                yield MlflowTrialLog()
+            except KeyboardInterrupt:
+                mlflow.end_run("KILLED")  # MLflow would call it FAILED
+                raise
 
     def log(self, step: int, metrics: dict[str, float]) -> None:
         """Log metrics at the number of a trial."""

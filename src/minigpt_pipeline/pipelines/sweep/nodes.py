@@ -22,7 +22,7 @@ from minigpt_pipeline.parameters import (
     TrainingParameters,
 )
 from minigpt_pipeline.search.outcome import TRIAL_TYPES, describe_best, tabulate_looks, tabulate_trials
-from minigpt_pipeline.search.search import Search, TrialResult
+from minigpt_pipeline.search.search import Search
 from minigpt_pipeline.search.study_store import StudyStore
 from minigpt_pipeline.search.sweep_log import SweepLog
 from minigpt_pipeline.text.tokenizer import Tokenizer
@@ -73,14 +73,15 @@ def search_parameters(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
 
     def train_trial(
         trial_model: ModelParameters, trial_training: TrainingParameters, training_log: TrainingLog
-    ) -> TrialResult:
+    ) -> float:
         forget_models()
         inputs = train_token_ids, validation_token_ids, tokenizer
         with naming_exhausted_memory():
             trained_model, _, _ = train_model(
                 *inputs, trial_model, trial_training, generation, compute, training_log, None
             )
-        return measure_trial(trained_model.metadata)
+        loss: Any = trained_model.metadata["best_validation_loss"]
+        return float(loss)
 
     base = {"model": model.model_dump(), "training": training.model_dump()}
     fingerprint = make_fingerprint(
@@ -117,15 +118,6 @@ def naming_exhausted_memory() -> Iterator[None]:
         yield
     except tf.errors.ResourceExhaustedError as error:
         raise MemoryError("the model does not fit in memory") from error
-
-
-def measure_trial(metadata: dict[str, Any]) -> TrialResult:
-    """Take from a trained model what the search wants to know.
-
-    Args:
-        metadata: Of the model; see `TrainingOutcome.summary`.
-    """
-    return TrialResult(float(metadata["best_validation_loss"]), metadata["ended_by"] == "interrupt")
 
 
 def _read(token_ids: pa.Table) -> np.ndarray:
