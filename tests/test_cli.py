@@ -1,5 +1,6 @@
 """What a user reads when something is wrong: one message, and no traceback."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -7,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from pydantic import BaseModel, ValidationError
 
 from minigpt_pipeline import parameters
-from minigpt_pipeline.cli import describe_missing, describe_wrong_parameters
+from minigpt_pipeline.cli import describe_missing, describe_wrong_parameters, run
+from minigpt_pipeline.pipeline_registry import register_pipelines
 
 CONF = Path(__file__).parents[1] / "conf"
 MODEL = {
@@ -66,6 +69,16 @@ def test_an_environment_that_is_not_there_is_told_with_those_that_are() -> None:
     assert describe_missing("zzzzz", CONF).endswith("sample, test")
     assert not describe_missing("base", CONF)
     assert not describe_missing(None, CONF)
+
+
+def test_help_names_every_pipeline_environment_and_setting_of_the_catalogs() -> None:
+    names = {*register_pipelines()} - {"__default__"} | {path.parent.name for path in CONF.glob("*/*.yml")}
+    for file in CONF.glob("*/catalog*.yml"):
+        names |= set(re.findall(r"runtime_params:(\w+)", file.read_text()))
+
+    said = CliRunner().invoke(run, ["--help"]).output
+
+    assert {name for name in names - {"local"} if not re.search(rf"\b{name}\b", said)} == set()
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,36 @@ FORESEEN = (ValueError, RuntimeError, FloatingPointError, OSError, DatasetError)
 INTERRUPTED = 128 + signal.SIGINT
 """The exit code of what Ctrl-C has ended, as shells have it."""
 
+HELP = """Run pipelines: from the archive to a measured model and its texts, or those that are named.
+
+\b
+Pipelines, in their order (--pipelines NAME,NAME):
+  ingestion, validation, vectorization   the three together: data
+  training, evaluation, generation       with data all that runs without a name
+  sweep, comparison                      only by name
+
+\b
+Environments (--env NAME), one folder of conf/ each:
+  sample         the embedded corpus, offline, minutes
+  base           50,000 film reviews, an hour on two cores
+  own_text       your texts: --params texts=FOLDER
+  gpu            as base, on a GPU
+  keras_example  the published example
+  test           seconds
+
+\b
+Parameters (--params NAME=VALUE,NAME=VALUE), once: all of conf/base/parameters_*.yml, and device, precision,
+strategy, logical_cpus and xla of conf/base/catalog_compute.yml.
+
+\b
+Examples:
+  kedro run --env sample
+  kedro run --env sample --pipelines training,evaluation --params model.num_blocks=1
+  kedro run --env base --params device=gpu,training.max_minutes=30
+
+What was killed or interrupted goes on with the same command.
+"""
+
 _PARAMETER = re.compile(r"^- Parameter '(?P<name>\w+)': .*$", re.MULTILINE)
 _DETAILS = re.compile(
     r" \[type=(?P<type>\w+), input_value=(?P<value>.*), input_type=\w+\]\n    For further information .*"
@@ -183,7 +213,7 @@ run = click.Command(
         *kedro_run.params,
         click.Option(["--verbose", "-v"], is_flag=True, help="Show the traceback of an error."),
     ],
-    help=kedro_run.help,
+    help=HELP,
     short_help=kedro_run.short_help,
 )
 cli.add_command(run)

@@ -40,12 +40,14 @@ def prepared(make_project: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture
-def project(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(
+    prepared: Path,
+    tmp_path: Path,
+    copy_project: Callable[[Path, Path], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
     """A copy of it, where commands are called."""
-    copy = tmp_path / "project"
-    shutil.copytree(prepared, copy)
-    with sqlite3.connect(copy / "mlflow.db") as store:  # docs/operations.md
-        store.execute("UPDATE experiments SET artifact_location = ?", [(copy / "mlartifacts").as_uri()])
+    copy = copy_project(prepared, tmp_path / "project")
     monkeypatch.chdir(copy)
     bootstrap_project(copy)
     return copy

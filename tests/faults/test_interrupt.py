@@ -4,7 +4,6 @@ Each run that is interrupted is a process of its own, which presses Ctrl-C itsel
 """
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -79,10 +78,14 @@ def prepared(make_project: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture
-def project(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def project(
+    prepared: Path,
+    tmp_path: Path,
+    copy_project: Callable[[Path, Path], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Path]:
     """A copy of it, where commands are called."""
-    copy = tmp_path / "project"
-    shutil.copytree(prepared, copy)
+    copy = copy_project(prepared, tmp_path / "project")
     monkeypatch.chdir(copy)
     yield copy
     mlflow.set_tracking_uri(None)
