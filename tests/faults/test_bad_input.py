@@ -358,7 +358,9 @@ def test_a_review_of_100_mb_is_set_aside(project: Path, kedro_run: Run) -> None:
     assert pages < 10e6  # what is said of the review is not the review
 
 
-def test_a_vocabulary_larger_than_the_corpus_is_as_large_as_the_corpus(project: Path, kedro_run: Run) -> None:
+def test_a_vocabulary_larger_than_the_corpus_is_as_large_as_the_corpus(
+    project: Path, kedro_run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
     result = kedro_run(
         "--pipelines", "vectorization", parameters={"vectorization.vocabulary_size": "1000000"}
     )
@@ -366,6 +368,10 @@ def test_a_vocabulary_larger_than_the_corpus_is_as_large_as_the_corpus(project: 
     assert result.exit_code == 0, result.output
     tokenizer = json.loads((project / "data/test/04_feature/tokenizer.json").read_text())
     assert 1000 < len(tokenizer["words"]) < 5000
+    assert any(
+        message.startswith(f"{len(tokenizer['words']):,} tokens of at most vocabulary_size=1,000,000, from ")
+        for message in caplog.messages
+    )
 
 
 def test_a_store_of_a_newer_mlflow(project: Path, kedro_run: Run) -> None:

@@ -1,5 +1,6 @@
 """From the text of reviews to token ids, a piece of the reviews at a time."""
 
+import logging
 from collections.abc import Iterable
 
 import pyarrow as pa
@@ -15,6 +16,8 @@ from minigpt_pipeline.text.threads import map_in_order
 from minigpt_pipeline.text.token_tables import mark_tokens
 from minigpt_pipeline.text.tokenizer import Tokenizer
 from minigpt_pipeline.text.vocabulary import add_counts
+
+logger = logging.getLogger(__name__)
 from minigpt_pipeline.text.word_tokenizer import train_word_tokenizer
 
 
@@ -45,7 +48,15 @@ def train_tokenizer(reviews: Iterable[pa.RecordBatch], vectorization: Vectorizat
             "or lower min_words in conf/base/parameters_vectorization.yml"
         )
     train = train_subword_tokenizer if vectorization.tokenizer == "subword" else train_word_tokenizer
-    return train(counts, vectorization.vocabulary_size, choose_forms(form_counts))
+    tokenizer = train(counts, vectorization.vocabulary_size, choose_forms(form_counts))
+    logger.info(
+        "%s tokens of at most vocabulary_size=%s, from %s different words of %s reviews",
+        f"{len(tokenizer):,}",
+        f"{vectorization.vocabulary_size:,}",
+        f"{len(counts):,}",
+        f"{sum(num_reviews):,}",
+    )
+    return tokenizer
 
 
 def encode_reviews(
