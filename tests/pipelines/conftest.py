@@ -57,7 +57,9 @@ def training_inputs(training_log: TrainingLog, tmp_path: Path) -> dict[str, Any]
             checkpoint_every_minutes=None,
             checkpoint_every_steps=None,
         ),
-        "params:generation": GenerationParameters(prompts=["a b", "Zebra"], seeds=[0, 1], sampling=sampling),
+        "params:generation": GenerationParameters(
+            prompts=["a b", "Zebra a"], seeds=[0, 1], sampling=sampling
+        ),
         "compute": ComputeSettings(
             device="auto", precision="float32", memory_growth=True, deterministic=True
         ),

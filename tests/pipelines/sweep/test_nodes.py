@@ -19,9 +19,10 @@ SearchReal = Callable[..., tuple[pd.DataFrame, pd.DataFrame, ListSweepLog]]
 def search(training_inputs: dict[str, Any], tmp_path: Path) -> SearchReal:
     """A search that trains for real: two letters wide, steps of milliseconds."""
 
-    def run(**trial: Any) -> tuple[pd.DataFrame, pd.DataFrame, ListSweepLog]:
+    def run(prompt: str = "a b", **trial: Any) -> tuple[pd.DataFrame, pd.DataFrame, ListSweepLog]:
         inputs = {name.removeprefix("params:"): value for name, value in training_inputs.items()}
         del inputs["training_log"], inputs["checkpoints"]
+        inputs["generation"] = inputs["generation"].model_copy(update={"prompts": [prompt]})
         limits = {"max_steps": 4, "max_minutes": None, "evaluate_every_steps": 2, "timed_steps": None}
         sweep = SweepParameters(
             seed=1,
@@ -71,6 +72,15 @@ def test_a_trial_that_is_timed_takes_the_steps_of_its_minutes_whatever_its_epoch
         steps = int(log.trials[number].facts["max_steps"])
         assert steps > 15  # of the five epochs that training has
         assert trial_looks["step"].max() == steps
+
+
+def test_what_no_trial_could_write_ends_the_search_before_the_first(
+    search: SearchReal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes, "train_model", None)
+
+    with pytest.raises(ValueError, match="None of the words of the prompt 'Zebra'"):
+        search(prompt="Zebra")
 
 
 @pytest.fixture

@@ -67,9 +67,15 @@ def search_parameters(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
         parameters as YAML.
 
     Raises:
+        ValueError: If no trial could write the prompts, or stop at the stop token.
         NoTrialError: If not one trial was trained to its end.
         StudyError: If the trials are of other parameters, data or compute, or another search is at work on them.
     """
+    from minigpt_pipeline.model.generation import check_generation
+
+    check_generation(
+        tokenizer, generation, has_learnt_ends=True
+    )  # where ends are learnt is for each trial to say
 
     def train_trial(
         trial_model: ModelParameters, trial_training: TrainingParameters, training_log: TrainingLog

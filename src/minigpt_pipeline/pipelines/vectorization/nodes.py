@@ -16,9 +16,9 @@ from minigpt_pipeline.text.threads import map_in_order
 from minigpt_pipeline.text.token_tables import mark_tokens
 from minigpt_pipeline.text.tokenizer import Tokenizer
 from minigpt_pipeline.text.vocabulary import add_counts
+from minigpt_pipeline.text.word_tokenizer import train_word_tokenizer
 
 logger = logging.getLogger(__name__)
-from minigpt_pipeline.text.word_tokenizer import train_word_tokenizer
 
 
 def train_tokenizer(reviews: Iterable[pa.RecordBatch], vectorization: VectorizationParameters) -> Tokenizer:
