@@ -216,10 +216,10 @@ def test_a_training_that_is_good_enough_ends() -> None:
 
 
 def save_reviews(folder: Path) -> Path:
-    """Save what vectorization leaves: a vocabulary of 28 words, and reviews of ten."""
+    """Save what vectorization leaves: 28 words, some of prompts among them, and reviews of ten."""
     (folder / "04_feature").mkdir(parents=True)
     (folder / "05_model_input").mkdir()
-    tokenizer = WordTokenizer(Vocabulary(("", "[UNK]", *string.ascii_lowercase)))
+    tokenizer = WordTokenizer(Vocabulary(("", "[UNK]", *string.ascii_lowercase[:24], "the", "this")))
     TokenizerDataset(filepath=str(folder / TOKENIZER_FILE)).save(tokenizer)
     rng = np.random.default_rng(1)
     for part in ("train", "validation", "test"):

@@ -18,14 +18,14 @@ def make_generation(prompts: list[str], **changed: Any) -> GenerationParameters:
 def test_text_generator_records_every_nth_epoch(
     model: MiniGPT, letters: WordTokenizer, training_log: Any
 ) -> None:
-    generator = TextGenerator(letters, make_generation(["a b", "Zebra"]), 2, training_log)
+    generator = TextGenerator(letters, make_generation(["a b", "Zebra a"]), 2, training_log)
     generator.set_model(model)
 
     for epoch in range(5):
         generator.on_epoch_end(epoch)
 
     assert [row["epoch"] for row in training_log.samples] == [2] * 4 + [4] * 4
-    assert [row["prompt"] for row in training_log.samples[:4]] == ["a b", "a b", "Zebra", "Zebra"]
+    assert [row["prompt"] for row in training_log.samples[:4]] == ["a b", "a b", "Zebra a", "Zebra a"]
     assert all(row["text"].startswith(row["prompt"] + " ") for row in training_log.samples)
 
 
