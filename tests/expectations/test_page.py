@@ -4,6 +4,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from minigpt_pipeline.expectations import page
 from minigpt_pipeline.expectations.page import render_report
 from minigpt_pipeline.expectations.report import ValidationReport
 from minigpt_pipeline.expectations.review_check import check_batch
@@ -42,6 +43,12 @@ def test_an_accepted_batch_is_told_with_its_counts() -> None:
     assert "4,000 read 3,998 kept 2 set aside: too_short" in text
     assert "✓ met Each text has at least 20 characters. Else a warning. Reviews that break it: none" in text
     assert "Left out" not in text
+
+
+def test_the_version_is_that_of_the_code_and_not_of_its_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "__version__", "9.8.7")
+
+    assert "Written by MiniGPT Pipeline 9.8.7 from" in read(render_report(make_report(make_expectation())))
 
 
 def test_a_refused_batch_names_what_refuses_it_and_shows_that_first() -> None:

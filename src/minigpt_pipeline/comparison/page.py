@@ -1,8 +1,8 @@
 """The page that shows runs of models beside each other."""
 
 from dataclasses import dataclass
-from importlib.metadata import version
 
+from minigpt_pipeline import __version__
 from minigpt_pipeline.commit import shorten_commit
 from minigpt_pipeline.comparison.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, draw_charts
 from minigpt_pipeline.comparison.formats import format_difference, format_number, format_seconds
@@ -46,7 +46,7 @@ def render_page(compared: ComparedRuns, texts_per_prompt: int) -> str:
     return environment.get_template(TEMPLATE).render(
         title=f"Comparison of {len(runs)} models" if len(runs) > 1 else "One model",
         compared=compared,
-        version=version("minigpt-pipeline"),
+        version=__version__,
         cards=[describe_run(run, number) for number, run in enumerate(runs, start=1)],
         warnings=describe_incomparable(find_incomparable(runs), compares_characters(runs)),
         metrics=compare_metrics(runs),

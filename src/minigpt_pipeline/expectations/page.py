@@ -1,9 +1,9 @@
 """The report of a batch of reviews as one page that looks right offline; Data Docs have details, and a CDN's style."""
 
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
+from minigpt_pipeline import __version__
 from minigpt_pipeline.expectations.report import ValidationReport
 from minigpt_pipeline.pages import make_environment
 
@@ -48,7 +48,7 @@ def render_report(report: ValidationReport) -> str:
     template = make_environment("minigpt_pipeline.expectations").get_template(TEMPLATE)
     return template.render(
         title=f"Validation of {report['reviews']['read']:,} reviews",
-        version=version("minigpt-pipeline"),
+        version=__version__,
         report=report,
         expectations=sorted(rows, key=lambda row: order[row.state]),
     )
