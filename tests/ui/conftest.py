@@ -5,6 +5,7 @@ With MINIGPT_SCREENSHOTS (`make screenshots` sets it) they are trainings of `sam
 
 import io
 import os
+import random
 import shutil
 import signal
 import socket
@@ -14,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -129,9 +130,7 @@ def serving(project: Path, target: str, **variables: str) -> Iterator[Path]:
 
     Yields what it prints, in a file named by its port.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = find_port()
     settings = {"BIN": Path(sys.executable).parent, "PORT": port, **variables}
     command = ["make", "--file", PROJECT / "Makefile", "--old-file", ".venv/installed", target]
     command += [f"{name}={value}" for name, value in settings.items()]
@@ -146,6 +145,15 @@ def serving(project: Path, target: str, **variables: str) -> Iterator[Path]:
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def find_port() -> int:
+    """Return a free port below those that a system hands out: Kedro-Viz takes none above 49151."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("a hundred ports are taken")
 
 
 def wait_for_answer(port: int, process: subprocess.Popen[bytes], output: Path) -> None:
