@@ -68,6 +68,7 @@ MADE_WITH = (
 """Parameters, or their groups, that a run of a model must share with the configuration."""
 
 OFF = {"null", "false"}
+"""Values of parameters that change nothing: a run of a version that did not know them was made so."""
 
 QUALITY_ROWS = (
     ("4-grams that a text repeats (seq-rep-4)", "seq_rep_4", ".2%"),

@@ -1,26 +1,33 @@
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow
 import pytest
+from kedro.framework.startup import bootstrap_project
 
 
-@pytest.fixture(scope="session")
-def copy_project() -> Callable[[Path, Path], Path]:
-    """Copy a project in which something ran, and tell its store where it is now (docs/operations.md)."""
+@pytest.fixture
+def project(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the project that a module has prepared, where commands are called."""
+    copy = tmp_path / "project"
+    shutil.copytree(prepared, copy)
+    tell_store(prepared, copy)
+    monkeypatch.chdir(copy)
+    bootstrap_project(copy)
+    yield copy
+    mlflow.set_tracking_uri(None)
 
-    def copy(project: Path, target: Path) -> Path:
-        shutil.copytree(project, target)
-        with sqlite3.connect(target / "mlflow.db") as store:
-            for table, column in (
-                ("experiments", "artifact_location"),
-                ("runs", "artifact_uri"),
-                ("logged_models", "artifact_location"),
-            ):
-                store.execute(
-                    f"UPDATE {table} SET {column} = replace({column}, ?, ?)", [str(project), str(target)]
-                )
-        return target
 
-    return copy
+def tell_store(former: Path, project: Path) -> None:
+    """Tell the store of a copied project where it is now, as docs/operations.md does."""
+    places = {
+        "experiments": "artifact_location",
+        "runs": "artifact_uri",
+        "logged_models": "artifact_location",
+    }
+    with sqlite3.connect(project / "mlflow.db") as store:
+        for table, column in places.items():
+            change = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"
+            store.execute(change, [str(former), str(project)])

@@ -40,20 +40,6 @@ def prepared(make_project: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture
-def project(
-    prepared: Path,
-    tmp_path: Path,
-    copy_project: Callable[[Path, Path], Path],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Path:
-    """A copy of it, where commands are called."""
-    copy = copy_project(prepared, tmp_path / "project")
-    monkeypatch.chdir(copy)
-    bootstrap_project(copy)
-    return copy
-
-
-@pytest.fixture
 def kedro_run(project: Path) -> Run:
     """`kedro run --env test`, with further arguments."""
 

@@ -6,7 +6,7 @@ Each run that is interrupted is a process of its own, which presses Ctrl-C itsel
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
@@ -75,20 +75,6 @@ def prepared(make_project: Callable[[str], Path]) -> Path:
         patched.chdir(project)
         kedro_run(project)
     return project
-
-
-@pytest.fixture
-def project(
-    prepared: Path,
-    tmp_path: Path,
-    copy_project: Callable[[Path, Path], Path],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Path]:
-    """A copy of it, where commands are called."""
-    copy = copy_project(prepared, tmp_path / "project")
-    monkeypatch.chdir(copy)
-    yield copy
-    mlflow.set_tracking_uri(None)
 
 
 def kedro_run(project: Path, *arguments: str) -> None:
@@ -195,7 +181,7 @@ def test_a_pipeline_is_interrupted_and_comes_to_the_same_end(
 def test_a_search_is_interrupted_and_goes_on(project: Path, moment: str) -> None:
     (message,) = interrupt(project, moment, "--pipelines", "sweep")
 
-    what_next = "the search goes on behind its 0 trials" if moment.startswith("work") else AGAIN
+    what_next = "the search goes on; trials done so far: 0" if moment.startswith("work") else AGAIN
     assert message.endswith(f"Run the same command again, and {what_next}.")
     assert_nothing_is_half_written(project)
     statuses = list_statuses(project)

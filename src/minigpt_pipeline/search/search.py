@@ -102,7 +102,7 @@ class Search:
                 self._run_trial()
         except KeyboardInterrupt as interrupt:
             num_judged = len(judged_trials(self.study))
-            raise KeyboardInterrupt(f"the search goes on behind its {num_judged} trials") from interrupt
+            raise KeyboardInterrupt(f"the search goes on; trials done so far: {num_judged}") from interrupt
         logger.info("The search ended by %s after %d trials", reason, len(judged_trials(self.study)))
 
     def seconds_left(self) -> float:
