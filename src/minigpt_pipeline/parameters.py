@@ -418,6 +418,29 @@ class EvaluationParameters(Parameters):
     """The grammar that wrote the corpus, where there is one: its exact loss is reported beside the model's."""
 
 
+class PromotionParameters(Parameters):
+    """What a model must keep to be the one in use; a limit that is null is off."""
+
+    margin: Annotated[float, Field(ge=0.0)]
+    """By more than this a candidate must be better, with 95 % confidence: of the loss in nats per word, or in bits per
+    character where the vocabularies differ."""
+    max_perplexity: Annotated[float, Field(gt=1.0)] | None
+    """On the validation films."""
+    max_unk_rate: Share | None
+    """Of their words, the share that the vocabulary does not have."""
+    max_seq_rep_4: Share | None
+    """Of its texts, the share of 4-grams that stand in the same text before (Welleck et al., 2020)."""
+    max_megabytes: Annotated[float, Field(gt=0.0)] | None
+    """Of its file."""
+    max_seconds_per_text: Annotated[float, Field(gt=0.0)] | None
+    """That a fresh process takes for one text of a prompt, once it has written one."""
+
+    def limits(self) -> dict[str, float]:
+        """Return the limits that are on, by the name of what they limit."""
+        limits = self.model_dump(exclude={"margin"}, exclude_none=True)
+        return {name.removeprefix("max_"): limit for name, limit in limits.items()}
+
+
 class GenerationParameters(Parameters):
     """The texts that every run writes, so that runs can be compared prompt by prompt."""
 
