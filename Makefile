@@ -73,6 +73,14 @@ ui: install ## MLflow's pages, with a link to the runs (PORT=5000)
 compare: install ## One page that compares runs: RUNS="ID ID ..." (beginnings of ids, names, last, last-3; default last-2)
 	$(BIN)/kedro run --pipelines comparison --params "comparison.runs=\"$(RUNS)\""
 
+.PHONY: versions
+versions: install ## The versions of the registered model, which of them is in use, and why
+	@$(BIN)/python -m minigpt_pipeline.release versions
+
+.PHONY: rollback
+rollback: install ## Put the champion before in use again, or any version: VERSION=3 REASON="..."
+	@$(BIN)/python -m minigpt_pipeline.release rollback --version "$(VERSION)" --reason "$(REASON)"
+
 .PHONY: samples
 samples: install ## Texts of the model of ENV for each preset, none picked, in docs/samples.md (make samples ENV=base)
 	$(BIN)/python -m benchmarks.write_samples --env $(ENV)

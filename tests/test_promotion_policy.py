@@ -11,7 +11,7 @@ from minigpt_pipeline.promotion_policy import Difference, Incumbent, Measured, O
 
 FLOORS = PromotionParameters(
     margin=0.0, max_perplexity=100.0, max_unk_rate=0.05, max_seq_rep_4=0.02, max_megabytes=None,
-    max_seconds_per_text=5.0,
+    max_seconds_per_text=5.0, num_texts=200, batch_size=64, seed=0,
 )  # fmt: skip
 FIGURES = {
     "perplexity": 50.0,
@@ -29,11 +29,11 @@ CORRUPT = Measured("2", problem="its files are corrupt")
 
 
 def champion(difference: Difference | None = None, **changed: Any) -> Incumbent:
-    return Incumbent(Measured("2", figures=FIGURES), difference, **changed)
+    return Incumbent(Measured("2", figures=FIGURES), difference=difference, **changed)
 
 
 def previous(difference: Difference) -> Incumbent:
-    return Incumbent(Measured("1", figures=FIGURES), difference)
+    return Incumbent(Measured("1", figures=FIGURES), in_use=False, difference=difference)
 
 
 def broken(**figures: float) -> Measured:
@@ -41,6 +41,8 @@ def broken(**figures: float) -> Measured:
 
 
 NOT_LOADABLE = Measured("3", problem="a fresh process can't load it: no weights")
+
+SETTLED = Measured("3", settled="it was promoted on 2026-11-26")
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,15 @@ NOT_LOADABLE = Measured("3", problem="a fresh process can't load it: no weights"
         pytest.param(NOT_LOADABLE, [Incumbent(CORRUPT), previous(BETTER)], "restored", "1", "3 can't be used",
                      id="champion corrupt, candidate too"),
         pytest.param(NOT_LOADABLE, [Incumbent(CORRUPT)], "vacant", None, "3 can't be used", id="all corrupt"),
+        pytest.param(CANDIDATE, [previous(BETTER)], "promoted", "3", "better than version 1",
+                     id="champion gone, better than the one before"),
+        pytest.param(CANDIDATE, [previous(NOISE)], "restored", "1", "noise to version 1",
+                     id="champion gone, no better than the one before"),
+        pytest.param(SETTLED, [champion(BETTER)], "kept", "2", "3 is not decided on again: it was promoted",
+                     id="decided on before"),
+        pytest.param(SETTLED, [Incumbent(CORRUPT), previous(BETTER)], "restored", "1", "not decided on again",
+                     id="decided on before, champion corrupt"),
+        pytest.param(SETTLED, [], "vacant", None, "not decided on again", id="decided on before, and no other"),
     ],
 )  # fmt: skip
 def test_each_row_of_the_truth_table(

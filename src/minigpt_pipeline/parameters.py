@@ -429,16 +429,22 @@ class PromotionParameters(Parameters):
     max_unk_rate: Share | None
     """Of their words, the share that the vocabulary does not have."""
     max_seq_rep_4: Share | None
-    """Of its texts, the share of 4-grams that stand in the same text before (Welleck et al., 2020)."""
+    """Of `num_texts` texts, begun like validation reviews, the share of 4-grams that stand in the same text before
+    (Welleck et al., 2020)."""
     max_megabytes: Annotated[float, Field(gt=0.0)] | None
     """Of its file."""
     max_seconds_per_text: Annotated[float, Field(gt=0.0)] | None
     """That a fresh process takes for one text of a prompt, once it has written one."""
+    num_texts: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    """Windows that are measured at once; it changes the speed, not the measure."""
+    seed: Annotated[int, Field(ge=0)]
+    """Of the samples of reviews that the intervals come from."""
 
     def limits(self) -> dict[str, float]:
         """Return the limits that are on, by the name of what they limit."""
-        limits = self.model_dump(exclude={"margin"}, exclude_none=True)
-        return {name.removeprefix("max_"): limit for name, limit in limits.items()}
+        limits = self.model_dump(exclude_none=True)
+        return {name.removeprefix("max_"): limit for name, limit in limits.items() if name.startswith("max_")}
 
 
 class GenerationParameters(Parameters):

@@ -20,7 +20,7 @@ class Outcome(StrEnum):
     KEPT = "kept"
     """It stays."""
     RESTORED = "restored"
-    """It goes back to the previous champion: its own model can't be used, and the candidate is not better."""
+    """It goes to the previous champion: its own model can't be used or is gone, and the candidate is not better."""
     VACANT = "vacant"
     """There is no model that can be used: the candidate is refused, and nothing else is left."""
 
@@ -31,13 +31,14 @@ class Measured:
 
     Args:
         version: Of the registered model.
-        problem: Why it can't be used, `its files are corrupt`; empty where a fresh process has loaded it and written a
-            text for every prompt.
+        problem: Why it can't be used, `its files are corrupt`; empty where it can.
+        settled: What was decided about a candidate before: it is not decided on twice.
         figures: Measurements by the names of `PromotionParameters.max_...`, without `max_`.
     """
 
     version: str
     problem: str = ""
+    settled: str = ""
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -68,11 +69,13 @@ class Incumbent:
 
     Args:
         model: As it was measured now.
+        in_use: Whether it is the champion, and not the one before.
         difference: Null where the candidate can't be compared with it.
         incomparable: Why not.
     """
 
     model: Measured
+    in_use: bool = True
     difference: Difference | None = None
     incomparable: str = ""
 
@@ -119,12 +122,15 @@ def decide(candidate: Measured, incumbents: Sequence[Incumbent], floors: Promoti
         if is_better:
             return Decision(Outcome.PROMOTED, candidate.version, (*reasons, verdict))
         refusals = [verdict]
-    outcome = Outcome.KEPT if usable is incumbents[0] else Outcome.RESTORED
+    outcome = Outcome.KEPT if usable.in_use else Outcome.RESTORED
     return Decision(outcome, usable.model.version, (*reasons, *refusals))
 
 
 def find_refusals(candidate: Measured, floors: PromotionParameters) -> Iterator[str]:
     """Name each floor that a candidate does not keep, with its value; a figure that is no number keeps none."""
+    if candidate.settled:
+        yield f"Version {candidate.version} is not decided on again: {candidate.settled}"
+        return
     if candidate.problem:
         yield f"Version {candidate.version} can't be used: {candidate.problem}"
         return

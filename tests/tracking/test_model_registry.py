@@ -8,14 +8,8 @@ from mlflow import MlflowClient
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
-from minigpt_pipeline.tracking.model_registry import (
-    CHALLENGER,
-    CHAMPION,
-    MODEL_FILE,
-    PREVIOUS_CHAMPION,
-    ModelRegistry,
-    RegistryError,
-)
+from minigpt_pipeline.model_versions import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
+from minigpt_pipeline.tracking.model_registry import MODEL_FILE, ModelRegistry, RegistryError
 
 SIGNATURE = ModelSignature(inputs=Schema([ColSpec(DataType.string, "prompt")]))
 MOVES = ("set_registered_model_alias", "delete_registered_model_alias")

@@ -2,12 +2,16 @@
 
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+
 from minigpt_pipeline.model.generation import Writer, continue_texts
 from minigpt_pipeline.parameters import SamplingParameters
 from minigpt_pipeline.progress import showing_progress
 from minigpt_pipeline.text.detokenization import to_readable_text
-from minigpt_pipeline.text.reference_reviews import ReferenceReviews
+from minigpt_pipeline.text.reference_reviews import ReferenceReviews, choose_reviews, list_beginnings
 from minigpt_pipeline.text.standardization import to_words
+from minigpt_pipeline.text.text_quality import seq_rep_4
+from minigpt_pipeline.text.tokenizer import Tokenizer
 
 
 class MeasuredTexts(NamedTuple):
@@ -50,6 +54,27 @@ def write_beside(reference: ReferenceReviews, writer: Writer, sampling: Sampling
         )
     ]
     return MeasuredTexts(rows, figures)
+
+
+def measure_repetition(
+    writer: Writer, tokenizer: Tokenizer, token_ids: pa.Table, sampling: SamplingParameters, num_texts: int
+) -> float:
+    """Return how much a model repeats itself where nothing keeps it from it: see `text_quality.seq_rep_4`.
+
+    Args:
+        writer: Of the model.
+        tokenizer: Its tokens.
+        token_ids: Column `token_ids`: reviews from whose first word the texts are written.
+        sampling: How words are chosen, and how many; n-grams may be repeated, whatever it forbids.
+        num_texts: How many, at most one for each review.
+    """
+    beginnings = list_beginnings(choose_reviews(token_ids, tokenizer, num_texts), tokenizer)
+    sampling = sampling.model_copy(update={"no_repeat_ngram_size": None})
+    with showing_progress("Writing texts", len(beginnings), "texts") as advance:
+        written = continue_texts(writer, tokenizer, beginnings, sampling, range(len(beginnings)), advance)
+    return seq_rep_4(
+        [[*beginning, *word_ids] for beginning, (word_ids, _) in zip(beginnings, written, strict=True)]
+    )
 
 
 def measure_ends(

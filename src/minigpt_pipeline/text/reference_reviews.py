@@ -79,11 +79,7 @@ class ReferenceReviews:
     @property
     def beginnings(self) -> list[list[int]]:
         """The tokens of the first word of each review: the one that the measure does not score."""
-        parts_of_words = set(np.flatnonzero(~self.tokenizer.starts_word))
-        return [
-            [first, *takewhile(parts_of_words.__contains__, others)]
-            for first, *others in self.token_ids["token_ids"].to_pylist()
-        ]
+        return list_beginnings(self.token_ids, self.tokenizer)
 
     def measure(self, texts: Texts, ended: Sequence[bool], max_tokens: int) -> dict[str, float]:
         """Measure generated texts, and as many reviews, each cut to the length of a text.
@@ -196,6 +192,20 @@ def _to_matrix(texts: Texts) -> np.ndarray:
     """Return the texts as int32, (num_texts, tokens of the longest), padded on the right with 0."""
     lists = pa.array([np.asarray(text, dtype=np.int32) for text in texts], pa.list_(pa.int32()))
     return truncate(pa.table({"token_ids": lists}), max(map(len, texts)) - 1)
+
+
+def list_beginnings(token_ids: pa.Table, tokenizer: Tokenizer) -> list[list[int]]:
+    """Return the tokens of the first word of each review.
+
+    Args:
+        token_ids: Column `token_ids`, list of int32, (num_reviews,); no review is empty.
+        tokenizer: Whose ids they are.
+    """
+    parts_of_words = set(np.flatnonzero(~tokenizer.starts_word))
+    return [
+        [first, *takewhile(parts_of_words.__contains__, others)]
+        for first, *others in token_ids["token_ids"].to_pylist()
+    ]
 
 
 def choose_reviews(token_ids: pa.Table, tokenizer: Tokenizer, count: int) -> pa.Table:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from minigpt_pipeline.text.token_tables import check_tokens
+from minigpt_pipeline.text.token_tables import check_tokens, mark_tokens
 from minigpt_pipeline.text.tokenizer import Tokenizer
 
 
@@ -80,16 +80,26 @@ def cut_reviews(token_ids: pa.Table, tokenizer: Tokenizer, max_words: int) -> tu
     """Take the first words of each review.
 
     Args:
-        token_ids: Column `token_ids`, list of int32, (num_reviews,).
+        token_ids: Column `token_ids`, list of int32, (num_reviews,), and perhaps `unknown_words`.
         tokenizer: Whose ids they are.
         max_words: Words of each.
 
     Returns:
-        Column `token_ids`, list of int32, (num_reviews,); and all their tokens.
+        The same columns; and all their tokens.
     """
     placed = place_tokens(token_ids, tokenizer)
     kept = placed.take(placed.positions <= max_words)
-    lengths = np.bincount(kept.reviews, minlength=len(token_ids))
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(kept.tokens))
-    return pa.table({"token_ids": lists}), kept
+    columns = {"token_ids": _to_lists(pa.array(kept.tokens), kept.reviews, len(token_ids))}
+    if "unknown_words" in token_ids.column_names:
+        words = token_ids["unknown_words"].combine_chunks().flatten()
+        is_kept = placed.positions[placed.is_unknown] <= max_words  # (num_unknown,)
+        columns["unknown_words"] = _to_lists(
+            words.filter(pa.array(is_kept)), kept.reviews[kept.is_unknown], len(token_ids)
+        )
+    return mark_tokens(pa.table(columns), tokenizer), kept
+
+
+def _to_lists(values: pa.Array, reviews: np.ndarray, num_reviews: int) -> pa.ListArray:
+    """Give each review its values; `reviews`, int64, (num_values,), says whose each is."""
+    offsets = np.append(0, np.cumsum(np.bincount(reviews, minlength=num_reviews))).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values)

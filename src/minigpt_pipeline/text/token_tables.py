@@ -1,5 +1,6 @@
 """Tables of token ids know which tokenizer made them: under another one the same ids are other words."""
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,6 +31,19 @@ def check_tokens(token_ids: pa.Table, tokenizer: Tokenizer) -> None:
             f"{len(tokenizer)} ids), which the model or the tokenizer's file has: make them again with "
             "`kedro run --pipelines vectorization`, or train a model on them with `kedro run --pipelines training`"
         )
+
+
+def digest_tokens(token_ids: pa.Table) -> str:
+    """Return what tells reviews in tokens from any others, 16 hexadecimal digits.
+
+    Args:
+        token_ids: Column `token_ids`, list of int32, (num_reviews,).
+    """
+    lists = token_ids["token_ids"].combine_chunks()
+    digest = hashlib.sha256()
+    for part in (pc.list_value_length(lists), lists.flatten()):
+        digest.update(np.ascontiguousarray(part.to_numpy()).data)
+    return digest.hexdigest()[:16]
 
 
 def tell_unknown_words_apart(tables: Sequence[pa.Table], tokenizer: Tokenizer) -> list[pa.Table]:

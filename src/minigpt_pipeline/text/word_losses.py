@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -89,6 +89,24 @@ class WordLosses:
             self.characters[is_taken],
             self.is_unknown[is_taken],
         )
+
+    def less(self, other: "WordLosses") -> "WordLosses":
+        """Return how much higher these losses are than other ones of the same words.
+
+        Args:
+            other: Of another model. Characters are counted as here.
+
+        Raises:
+            ValueError: If they are of other words.
+        """
+        if not (
+            np.array_equal(self.reviews, other.reviews) and np.array_equal(self.positions, other.positions)
+        ):
+            raise ValueError(
+                f"Losses of {len(self)} words of {len(np.unique(self.reviews))} reviews and of {len(other)} words of "
+                f"{len(np.unique(other.reviews))} reviews can't be subtracted: they are not of the same words"
+            )
+        return replace(self, losses=self.losses - other.losses)
 
     def mean(self) -> float:
         """Return the mean over words, in nats."""

@@ -1,19 +1,19 @@
 """The registered model: its versions, and which of them is in use."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
-CHAMPION = "champion"
-"""The version in use."""
-PREVIOUS_CHAMPION = "previous_champion"
-"""The one that was in use before it."""
-CHALLENGER = "challenger"
-"""One about which nothing is decided yet."""
+from minigpt_pipeline.model_versions import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
+
+MAX_TAG_LENGTH = 5000
+"""Characters; servers' databases take no more."""
 
 MODEL_FILE = "artifacts/trained_model.keras"
 
@@ -79,26 +79,64 @@ class ModelRegistry:
         self._client.set_registered_model_alias(self.name, CHALLENGER, version)
         return str(version)
 
-    def record(self, version: str, decision: Mapping[str, str]) -> None:
-        """Write a decision to the tags of a version."""
+    def record(self, version: str, decision: Mapping[str, str], description: str | None = None) -> None:
+        """Write a decision to the tags of a version, and to its description, which people read."""
         for name, text in decision.items():
-            self._client.set_model_version_tag(self.name, version, name, text)
+            self._client.set_model_version_tag(self.name, version, name, text[:MAX_TAG_LENGTH])
+        if description is not None:
+            self._client.update_model_version(self.name, version, description)
 
-    def promote(self, version: str) -> None:
+    def tags(self, version: str) -> dict[str, str]:
+        """Return the tags of a version, those of the run that it comes from among them."""
+        found = self._client.get_model_version(self.name, version)
+        return {**self._client.get_run(found.run_id).data.tags, **found.tags}
+
+    def promote(self, version: str, previous: str | None) -> None:
         """Put a version in use.
 
         The former champion has its second alias before it loses its first: whoever goes back always finds it.
+
+        Args:
+            version: Which.
+            previous: What to go back to; null where nothing else can be used, and leaves that alias as it is.
         """
-        former = self.aliases().get(CHAMPION)
-        if former is not None and former != version:
-            self._client.set_registered_model_alias(self.name, PREVIOUS_CHAMPION, former)
+        if previous is not None and previous != version:
+            self._client.set_registered_model_alias(self.name, PREVIOUS_CHAMPION, previous)
         self._client.set_registered_model_alias(self.name, CHAMPION, version)
         self.dismiss(version)
+
+    def restore(self, version: str) -> None:
+        """Put the previous champion in use; there is none before it."""
+        self._client.set_registered_model_alias(self.name, CHAMPION, version)
+        if self.aliases().get(PREVIOUS_CHAMPION) == version:
+            self._client.delete_registered_model_alias(self.name, PREVIOUS_CHAMPION)
 
     def dismiss(self, version: str) -> None:
         """Let a version be no challenger any more."""
         if self.aliases().get(CHALLENGER) == version:
             self._client.delete_registered_model_alias(self.name, CHALLENGER)
+
+    def find_way_back(self, version: str | None) -> str:
+        """Return the version to go back to.
+
+        Args:
+            version: Which; null means the previous champion.
+
+        Raises:
+            RegistryError: If there is no such version, or it is in use already.
+        """
+        aliases, versions = self.aliases(), self.versions()
+        version = version or aliases.get(PREVIOUS_CHAMPION)
+        if version is None:
+            raise RegistryError(
+                f"{self.name} has no previous champion to go back to: name a version, "
+                f"one of {', '.join(versions) or 'none'}"
+            )
+        if version not in versions:
+            raise RegistryError(f"{self.name} has no version {version}, only {', '.join(versions) or 'none'}")
+        if version == aliases.get(CHAMPION):
+            raise RegistryError(f"Version {version} of {self.name} is in use already")
+        return version
 
     def go_back(self, version: str | None = None) -> str:
         """Put an earlier version in use; the one that was in use becomes the previous champion.
@@ -115,24 +153,20 @@ class ModelRegistry:
         Raises:
             RegistryError: If there is no such version, or it is in use already.
         """
-        aliases = self.aliases()
-        version = version or aliases.get(PREVIOUS_CHAMPION)
-        if version is None:
-            raise RegistryError(
-                f"{self.name} has no previous champion to go back to: name a version, "
-                f"one of {', '.join(self.versions()) or 'none'}"
-            )
-        if version not in self.versions():
-            raise RegistryError(
-                f"{self.name} has no version {version}, only {', '.join(self.versions()) or 'none'}"
-            )
-        former = aliases.get(CHAMPION)
-        if version == former:
-            raise RegistryError(f"Version {version} of {self.name} is in use already")
+        version = self.find_way_back(version)
+        former = self.aliases().get(CHAMPION)
         self._client.set_registered_model_alias(self.name, CHAMPION, version)
         if former is not None:
             self._client.set_registered_model_alias(self.name, PREVIOUS_CHAMPION, former)
+        self.dismiss(version)
         return version
+
+    def log_record(self, version: str, record: Mapping[str, Any]) -> None:
+        """Log a decision about a version as an artifact of the run that it comes from, beside those of before."""
+        run_id = self._client.get_model_version(self.name, version).run_id
+        moment = re.sub(r"[^0-9]", "", record["decided_at"])
+        outcome = record["outcome"].replace(" ", "_")
+        self._client.log_dict(run_id, dict(record), f"promotion/{moment}_{outcome}.json")
 
     def versions(self) -> list[str]:
         """Return all versions, the oldest first."""

@@ -27,13 +27,23 @@ QUALITY_FIGURES = {
 PLACES = {
     "validation_page": "Checks",
     "trained_model": "Model",
+    "promotion_decision": "Record",
     "generated_samples": "Texts",
     "best_parameters": "Found",
     "comparison_page": "Page",
 }
 """What is named with its place where a run has saved it, and under which word."""
 
+DECISIONS = {
+    "promoted": "Version {champion} is in use from now on",
+    "kept": "Version {champion} stays in use",
+    "restored": "Version {champion} is in use again",
+    "vacant": "No version is in use",
+}
+"""What became of the champion."""
+
 NEXT_STEPS = {
+    "promotion_decision": "`make versions` lists all, `make rollback` puts the one before in use",
     "comparison_page": "open the page in a browser",
     "best_parameters": "the second line of what was found is the command that trains with it",
     "generated_samples": "`make ui` shows curves and texts, `make compare` sets models side by side",
@@ -66,6 +76,8 @@ def print_summary(
         console.print(quality_table(quality))
     if "generated_samples" in saved:
         console.print(texts_panel(catalog.load("generated_samples")))
+    if "promotion_decision" in saved:
+        print_decision(console, catalog.load("promotion_decision"))
     if "sweep_trials" in saved:
         console.print(search_table(catalog.load("sweep_trials")))
     for label, text in _list_places(saved, catalog):
@@ -110,6 +122,22 @@ def quality_table(metrics: Mapping[str, float]) -> Table:
         values = (metrics.get(f"gen/{whose}{name}") for whose in ("", "human_"))
         table.add_row(label, *("" if value is None else format(value, form) for value in values))
     return table
+
+
+def print_decision(console: Console, decision: Mapping[str, Any]) -> None:
+    """Say what was decided, on what figures, and why."""
+    models = [decision["candidate"], *decision["incumbents"]]
+    roles = ["candidate", *("champion" if one["in_use"] else "champion before" for one in models[1:])]
+    columns = (f"version {one['version']},\n{role}" for role, one in zip(roles, models, strict=True))
+    table = Table("", *columns, title="On the validation films", title_justify="left")
+    for name in dict.fromkeys(name for one in models for name in one["figures"]):
+        values = (one["figures"].get(name) for one in models)
+        table.add_row(name, *("" if value is None else f"{value:.5g}" for value in values))
+    if table.row_count:
+        console.print(table)
+    console.print(f"[bold]{DECISIONS[decision['outcome']].format(champion=decision['champion'])}[/bold]")
+    for reason in decision["reasons"]:
+        console.print(f"  {escape(reason)}", soft_wrap=True)
 
 
 def search_table(trials: pd.DataFrame) -> Table:

@@ -76,7 +76,7 @@ class TrackedSession:
         else:
             name = f"{info.pipeline_name.strip('_')} {info.environment}"
             mlflow.start_run(run_name=name, log_system_metrics=system_metrics and self._trains)
-            mlflow.set_tags(self._tags(info))
+            mlflow.set_tags(self._tags(info) | self._data_tag(info))
         mlflow.set_tag(PROCESS_TAG, describe_process())
         mark_killed_runs(mlflow.active_run().info.experiment_id)
         self._log_what_earlier_pipelines_saved(pipeline)
@@ -116,6 +116,15 @@ class TrackedSession:
             "pipeline": info.pipeline_name,
             "git_commit": str(read_commit(info.project_path)),
         }
+
+    def _data_tag(self, info: SessionInfo) -> dict[str, str]:
+        """Name the folder of the data that a model is trained on: models of others are no match for it."""
+        path = self._filepath(TRAINED_MODEL) if self._trains else None
+        if path is None:
+            return {}
+        folder = path.parents[1]
+        is_inside = folder.is_relative_to(info.project_path)
+        return {"data": str(folder.relative_to(info.project_path) if is_inside else folder)}
 
     def _log_what_earlier_pipelines_saved(self, pipeline: Pipeline) -> None:
         """Give a model's run the reports of its cycle's data also where the data was made by an earlier session."""

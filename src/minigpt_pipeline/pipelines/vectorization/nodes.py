@@ -9,11 +9,10 @@ import pyarrow.compute as pc
 from minigpt_pipeline.parameters import VectorizationParameters
 from minigpt_pipeline.progress import track
 from minigpt_pipeline.text.casing import add_form_counts, choose_forms, count_forms
-from minigpt_pipeline.text.film_split import PARTS, assign_parts
-from minigpt_pipeline.text.standardization import split_words
+from minigpt_pipeline.text.encoding import encode_parts
+from minigpt_pipeline.text.film_split import assign_parts
 from minigpt_pipeline.text.subword_tokenizer import train_subword_tokenizer
 from minigpt_pipeline.text.threads import map_in_order
-from minigpt_pipeline.text.token_tables import mark_tokens
 from minigpt_pipeline.text.tokenizer import Tokenizer
 from minigpt_pipeline.text.vocabulary import add_counts
 from minigpt_pipeline.text.word_tokenizer import train_word_tokenizer
@@ -62,9 +61,7 @@ def train_tokenizer(reviews: Iterable[pa.RecordBatch], vectorization: Vectorizat
 def encode_reviews(
     reviews: Iterable[pa.RecordBatch], tokenizer: Tokenizer, vectorization: VectorizationParameters
 ) -> tuple[pa.Table, ...]:
-    """Turn words into token ids, part by part.
-
-    The words are split a second time: that is faster than to keep those of all reviews, on a disk or in memory.
+    """Turn words into token ids, part by part; see `encode_parts`.
 
     Args:
         reviews: Columns `review_id`, `movie_id`, `rating` and `text`.
@@ -72,27 +69,9 @@ def encode_reviews(
         vectorization: Supplies the shares of the films.
 
     Returns:
-        For `train`, `validation` and `test` a table with the columns `review_id`, `rating`, `token_ids` (list of
-        int32, of all words of the review) and `unknown_words` (list of strings: those that `[UNK]` stands for, in
-        their order), marked with its tokenizer. All reviews of a film are in one of them.
+        The tables of `train`, `validation` and `test`.
     """
-
-    def encode(piece: pa.RecordBatch) -> list[pa.RecordBatch]:
-        parts = assign_parts(piece, vectorization.split)
-        words = split_words(piece["text"])
-        token_ids = tokenizer.encode_lists(words)
-        encoded = pa.record_batch(
-            {
-                "review_id": piece["review_id"].cast(pa.string()),
-                "rating": piece["rating"].cast(pa.int8()),
-                "token_ids": token_ids,
-                "unknown_words": tokenizer.find_unknown_words(words, token_ids),
-            }
-        )
-        return [encoded.filter(pc.equal(parts, part)) for part in PARTS]
-
-    parts = zip(*map_in_order(encode, show(reviews, "Encoding reviews")), strict=True)
-    return tuple(mark_tokens(pa.Table.from_batches(part), tokenizer) for part in parts)
+    return encode_parts(show(reviews, "Encoding reviews"), tokenizer, vectorization.split)
 
 
 def show(reviews: Iterable[pa.RecordBatch], doing: str) -> Iterable[pa.RecordBatch]:
