@@ -70,10 +70,11 @@ def decide_promotion(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
     version, incumbents = model_versions.candidate(), model_versions.incumbents()
     candidate = measure_candidate(version, incumbents, held_out, promotion, generation)
     compared = held_out if candidate.figures else None
-    measured = [
-        measure_incumbent(one, alias, version, compared, promotion, generation.prompts)
-        for alias, one in incumbents
-    ]
+    measured: list[Incumbent] = []
+    for alias, one in incumbents:
+        measured.append(measure_incumbent(one, alias, version, compared, promotion, generation.prompts))
+        if not measured[-1].model.problem:
+            break  # the one before it counts only where it can't be used itself
     decision = decide(candidate, measured, promotion)
     for reason in decision.reasons:
         logger.info("%s", reason)
