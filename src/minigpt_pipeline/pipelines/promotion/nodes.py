@@ -14,7 +14,7 @@ from minigpt_pipeline.parameters import (
     ComputeSettings,
     GenerationParameters,
     PromotionParameters,
-    SplitParameters,
+    VectorizationParameters,
 )
 from minigpt_pipeline.promotion_policy import Difference, Incumbent, Measured, decide
 from minigpt_pipeline.text.token_tables import check_tokens, digest_tokens
@@ -31,7 +31,7 @@ def decide_promotion(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
     model_versions: ModelVersions,
     promotion: PromotionParameters,
     generation: GenerationParameters,
-    split: SplitParameters,
+    vectorization: VectorizationParameters,
     compute: ComputeSettings,
 ) -> dict[str, Any]:
     """Measure a model and those that were in use before it, all of them now and on the same reviews, and decide.
@@ -44,7 +44,7 @@ def decide_promotion(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
         model_versions: The registered model.
         promotion: What a candidate must keep.
         generation: Supplies prompts, and how words are chosen.
-        split: Shares of the films.
+        vectorization: Supplies the shares of the films.
         compute: Where the models compute.
 
     Returns:
@@ -64,7 +64,7 @@ def decide_promotion(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
         train_token_ids,
         validation_token_ids,
         reviews,
-        split,
+        vectorization.split,
         promotion.batch_size,
     )
     version, incumbents = model_versions.candidate(), model_versions.incumbents()
