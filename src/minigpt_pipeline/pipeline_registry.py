@@ -29,5 +29,13 @@ def register_pipelines() -> dict[str, Pipeline]:
     }
     data = stages["ingestion"] + stages["validation"] + stages["vectorization"]
     model = stages["training"] + stages["evaluation"] + stages["generation"]
+    retraining = (
+        stages["ingestion"]
+        + stages["validation"]
+        + vectorization.create_pipeline(keep_vocabulary=True)
+        + training.create_pipeline(from_champion=True)
+        + stages["evaluation"]
+        + stages["generation"]
+    )
     by_name_only = {"comparison": comparison.create_pipeline(), "sweep": sweep.create_pipeline()}
-    return stages | by_name_only | {"data": data, "__default__": data + model}
+    return stages | by_name_only | {"data": data, "retraining": retraining, "__default__": data + model}

@@ -2,7 +2,8 @@ import mlflow
 import pytest
 
 from minigpt_pipeline.parameters import SplitParameters, VectorizationParameters
-from minigpt_pipeline.tracking.parameter_logging import flatten_parameters, log_parameters, read_parameters
+from minigpt_pipeline.tracking.flat_parameters import flatten_parameters
+from minigpt_pipeline.tracking.parameter_logging import log_parameters, read_parameters
 
 VECTORIZATION = VectorizationParameters(
     vocabulary_size=50, min_words=2, split=SplitParameters(train=0.5, validation=0.25, test=0.25)
