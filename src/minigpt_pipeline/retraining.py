@@ -66,10 +66,13 @@ def plan(options: dict[str, Any]) -> list[str]:
     if not due:
         cycle = find_newest_cycle(pipeline, catalog)
         logger.info("Nothing has changed since the cycle %s, and nothing is done", cycle)
+        return []
+    logger.info("%d of %d nodes are due", len(due), len(pipeline.nodes))
     for node in due:
-        logger.info("Due: %s (%s)", node.name, node.reason)
-    if due:
-        logger.info("%d of %d nodes are due", len(due), len(pipeline.nodes))
+        if not node.follows:
+            logger.info("Due: %s: %s", node.name, node.reason)
+    if followers := [node.name for node in due if node.follows]:
+        logger.info("Due behind them: %s", ", ".join(followers))
     return [node.name for node in due]
 
 

@@ -18,7 +18,9 @@ from minigpt_pipeline import __version__
 from minigpt_pipeline.files import DIGEST_LENGTH, digest_file
 
 
-def describe_origin(node: Node, catalog: DataCatalog, keys: Mapping[str, str]) -> dict[str, str]:
+def describe_origin(
+    node: Node, catalog: DataCatalog, keys: Mapping[str, str], inputs: Mapping[str, Any] | None = None
+) -> dict[str, str]:
     """Return all that decides what comes of a node.
 
     Sinks and what else has neither key nor digest are left out: `training_log`, `checkpoints`, `champion`.
@@ -27,11 +29,18 @@ def describe_origin(node: Node, catalog: DataCatalog, keys: Mapping[str, str]) -
         node: About to run, or to be planned.
         catalog: Where its inputs lie.
         keys: Of its inputs, as far as they have one.
+        inputs: Its parameters, if they are loaded.
 
     Returns:
         `node`, `version`, and a digest for each input by its name.
     """
-    digests = {name: _digest_input(name, catalog, keys) for name in sorted(set(node.inputs))}
+    load = catalog.load if inputs is None else inputs.__getitem__
+    digests = {
+        name: digest_json(_to_json(load(name)))
+        if is_parameter(name, catalog.get(name))
+        else _digest_data(catalog.get(name), keys.get(name))
+        for name in sorted(set(node.inputs))
+    }
     return {"node": node.name, "version": __version__} | {
         name: digest for name, digest in digests.items() if digest is not None
     }
@@ -42,16 +51,16 @@ def make_key(origin: Mapping[str, str]) -> str:
     return digest_json(origin)
 
 
-def _digest_input(name: str, catalog: DataCatalog, keys: Mapping[str, str]) -> str | None:
-    dataset = catalog.get(name)
-    if is_parameter(name, dataset):
-        value = catalog.load(name)
-        return digest_json(value.model_dump(mode="json") if isinstance(value, BaseModel) else value)
+def _digest_data(dataset: object, key: str | None) -> str | None:
     if hasattr(dataset, "digest"):
         digest: str = dataset.digest()
         return digest
     path = find_path(dataset)
-    return keys.get(name) or (digest_file(path) if path and path.is_file() else None)
+    return key or (digest_file(path) if path and path.is_file() else None)
+
+
+def _to_json(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
 
 
 def is_parameter(name: str, dataset: object) -> bool:

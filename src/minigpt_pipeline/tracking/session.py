@@ -153,7 +153,7 @@ class TrackedSession:
             lineage.run_id for name in node.inputs if (lineage := self._lineages.get(name))
         )
         keys = {name: lineage.key for name, lineage in self._lineages.items() if lineage.key}
-        origin = describe_origin(node, self._catalog, keys)
+        origin = describe_origin(node, self._catalog, keys, inputs)
         self._lineage_of_outputs = Lineage(
             self.cycle, self.run_id if knows_model else None, parameters, make_key(origin), origin
         )
