@@ -22,6 +22,7 @@ from kedro.validation.exceptions import ParameterValidationError
 
 from minigpt_pipeline.datasets.local_dataset import MAKE_IT_FIRST
 from minigpt_pipeline.progress import erase_bars
+from minigpt_pipeline.retraining import is_retraining, retrain
 
 FORESEEN = (ValueError, RuntimeError, FloatingPointError, OSError, DatasetError)
 """What nodes and datasets raise on purpose; subclasses too."""
@@ -36,6 +37,7 @@ Pipelines, in their order (--pipelines NAME,NAME):
   ingestion, validation, vectorization   the three together: data
   training, evaluation, generation       with data all that runs without a name
   promotion, sweep, comparison           only by name
+  retraining                             what has changed, from new reviews on, again; alone
 
 \b
 Environments (--env NAME), one folder of conf/ each:
@@ -201,6 +203,13 @@ def _suggest(name: str, names: list[str]) -> str:
     return f": did you mean {close[0]}?" if close else ""
 
 
+def start(**options: Any) -> Any:
+    """Run what is asked for: a retraining in its own way, everything else in Kedro's."""
+    if is_retraining(options):
+        return retrain(kedro_run.callback, options)
+    return kedro_run.callback(**options)
+
+
 @click.group(name="minigpt_pipeline")
 def cli() -> None:
     """Commands of this project."""
@@ -208,7 +217,7 @@ def cli() -> None:
 
 run = click.Command(
     kedro_run.name,
-    callback=told(kedro_run.callback),
+    callback=told(start),
     params=[
         *kedro_run.params,
         click.Option(["--verbose", "-v"], is_flag=True, help="Show the traceback of an error."),

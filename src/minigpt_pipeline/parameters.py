@@ -418,6 +418,16 @@ class EvaluationParameters(Parameters):
     """The grammar that wrote the corpus, where there is one: its exact loss is reported beside the model's."""
 
 
+class RetrainingParameters(Parameters):
+    """What a retraining keeps of the champion, the model in use."""
+
+    refresh_vocabulary: bool
+    """Choose the tokens anew by the reviews there are, instead of keeping the champion's: models of one vocabulary
+    compare word by word."""
+    warm_start: bool
+    """Start from the champion's weights, where sizes and tokens are the same, instead of from fresh ones."""
+
+
 class PromotionParameters(Parameters):
     """What a model must keep to be the one in use; a limit that is null is off."""
 

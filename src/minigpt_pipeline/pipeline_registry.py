@@ -35,4 +35,13 @@ def register_pipelines() -> dict[str, Pipeline]:
         "sweep": sweep.create_pipeline(),
         "comparison": comparison.create_pipeline(),
     }
-    return stages | by_name_only | {"data": data, "__default__": data + model}
+    retraining = (
+        stages["ingestion"]
+        + stages["validation"]
+        + vectorization.create_pipeline(keep_vocabulary=True)
+        + training.create_pipeline(from_champion=True)
+        + stages["evaluation"]
+        + stages["generation"]
+        + by_name_only["promotion"]
+    )
+    return stages | by_name_only | {"data": data, "retraining": retraining, "__default__": data + model}

@@ -16,6 +16,7 @@ from kedro.io import AbstractDataset, DatasetError
 from tqdm.utils import CallbackIOWrapper
 
 from minigpt_pipeline.datasets.read_ahead import CHUNK_SIZE, ReadAhead
+from minigpt_pipeline.files import DIGEST_LENGTH, digest_file
 from minigpt_pipeline.progress import is_watched, showing_progress
 from minigpt_pipeline.text.imdb import ArchiveMember
 
@@ -25,6 +26,9 @@ DOWNLOAD_TIMEOUT_SECONDS = 60
 DOWNLOAD_RETRIES = 3
 
 GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, section 2.3.1
+ABSENT = "absent"
+"""The digest of what is not there."""
+
 END_OF_ARCHIVE_SIZE = 1024  # bytes: two blocks of zeros, POSIX pax interchange format
 
 
@@ -71,6 +75,13 @@ class ReviewsArchiveDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
         path = self.find()
         logger.info("Reading reviews from %s", path)
         return stream_members(path)
+
+    def digest(self) -> str:
+        """Return the digest of the archive that would be read; nothing is downloaded for it."""
+        path = self.local_file or self.filepath
+        if path.is_file():
+            return digest_file(path)
+        return ABSENT if self.local_file or not self.sha256 else self.sha256[:DIGEST_LENGTH]
 
     def find(self) -> Path:
         """Return the archive, downloading it where there is none."""

@@ -26,3 +26,10 @@ def test_training_gives_a_model_that_can_be_used(training_inputs: dict[str, Any]
     assert {"train/loss", "val/loss"} <= set(catalog.load("training_history")["name"])
     assert training_inputs["training_log"].samples
     assert not (tmp_path / "checkpoints").exists()  # the model is saved: nobody shall go on from them
+
+
+def test_training_from_the_champion_asks_for_it_and_makes_the_same() -> None:
+    plain, from_champion = create_pipeline(), create_pipeline(from_champion=True)
+
+    assert from_champion.inputs() - plain.inputs() == {"champion", "params:retraining"}
+    assert from_champion.all_outputs() == plain.all_outputs()
