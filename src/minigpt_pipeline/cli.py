@@ -35,7 +35,7 @@ HELP = """Run pipelines: from the archive to a measured model and its texts, or 
 Pipelines, in their order (--pipelines NAME,NAME):
   ingestion, validation, vectorization   the three together: data
   training, evaluation, generation       with data all that runs without a name
-  sweep, comparison                      only by name
+  incoming, sweep, comparison            only by name
 
 \b
 Environments (--env NAME), one folder of conf/ each:

@@ -6,6 +6,7 @@ from minigpt_pipeline.pipelines import (
     comparison,
     evaluation,
     generation,
+    incoming,
     ingestion,
     sweep,
     training,
@@ -29,5 +30,9 @@ def register_pipelines() -> dict[str, Pipeline]:
     }
     data = stages["ingestion"] + stages["validation"] + stages["vectorization"]
     model = stages["training"] + stages["evaluation"] + stages["generation"]
-    by_name_only = {"comparison": comparison.create_pipeline(), "sweep": sweep.create_pipeline()}
+    by_name_only = {
+        "comparison": comparison.create_pipeline(),
+        "incoming": incoming.create_pipeline(),
+        "sweep": sweep.create_pipeline(),
+    }
     return stages | by_name_only | {"data": data, "__default__": data + model}
