@@ -121,5 +121,6 @@ lock: install ## Resolve pyproject.toml again into requirements.lock
 		--generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
 .PHONY: clean
-clean: ## Remove what runs have made; the archive, mlflow.db and its artifacts stay
-	rm -rf data/0[2-8]_* data/sample data/test data/keras_example data/own_text build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+clean: ## Remove what runs have made; the archive, new data, mlflow.db and its artifacts stay
+	rm -rf data/0[2-8]_* data/[!0]*/0[2-8]_* build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find data -mindepth 1 -maxdepth 1 -type d -empty ! -name 01_raw -delete

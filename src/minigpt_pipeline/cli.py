@@ -36,7 +36,7 @@ HELP = """Run pipelines: from the archive to a measured model and its texts, or 
 Pipelines, in their order (--pipelines NAME,NAME):
   ingestion, validation, vectorization   the three together: data
   training, evaluation, generation       with data all that runs without a name
-  promotion, sweep, comparison           only by name
+  incoming, promotion, sweep, comparison only by name
   retraining                             what has changed, from new reviews on, again; alone
 
 \b

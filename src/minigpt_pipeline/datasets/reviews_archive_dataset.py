@@ -146,13 +146,17 @@ class ReviewsArchiveDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
         return {"filepath": str(self.filepath), "local_file": str(self.local_file), "url": self.url}
 
 
-def stream_members(path: Path) -> Iterator[ArchiveMember]:
+def stream_members(path: Path, max_bytes: int | None = None) -> Iterator[ArchiveMember]:
     """Read the regular files of a tar archive in their order; links, devices and folders are passed over.
 
+    Args:
+        path: The archive.
+        max_bytes: Of its files, unpacked, with a block for each; null means any.
+
     Raises:
-        DatasetError: If the file is not a tar archive, gzipped or not, or ends too early.
+        DatasetError: If the file is not a tar archive, gzipped or not, ends too early, or unpacks to more.
     """
-    size, num_others = path.stat().st_size, 0
+    size, unpacked, num_others = path.stat().st_size, 0, 0
     try:
         with (
             path.open("rb") as file,
@@ -162,6 +166,9 @@ def stream_members(path: Path) -> Iterator[ArchiveMember]:
             with io.BufferedReader(ReadAhead(stream), CHUNK_SIZE) as ahead:
                 with tarfile.open(fileobj=ahead, mode="r|") as archive:
                     for member in archive:
+                        unpacked += tarfile.BLOCKSIZE + member.size
+                        if max_bytes is not None and unpacked > max_bytes:
+                            raise DatasetError(f"{path.name} unpacks to more than {max_bytes / 1e6:,.0f} MB")
                         content = archive.extractfile(member) if member.isreg() else None
                         if content is not None:
                             yield ArchiveMember(member.name, content.read())

@@ -43,15 +43,20 @@ def render_report(report: ValidationReport) -> str:
     Returns:
         HTML, the same for the same report.
     """
-    rows = [_describe(one, one["name"] in report["refused_by"]) for one in report["expectations"]]
-    order = {"broken": 0, "careful": 1, "kept": 2}
     template = make_environment("minigpt_pipeline.expectations").get_template(TEMPLATE)
     return template.render(
         title=f"Validation of {report['reviews']['read']:,} reviews",
         version=__version__,
         report=report,
-        expectations=sorted(rows, key=lambda row: order[row.state]),
+        expectations=sort_expectations(report),
     )
+
+
+def sort_expectations(report: ValidationReport) -> list[Row]:
+    """Return the expectations as a page shows them, those first that are not met."""
+    rows = [_describe(one, one["name"] in report["refused_by"]) for one in report["expectations"]]
+    order = {"broken": 0, "careful": 1, "kept": 2}
+    return sorted(rows, key=lambda row: order[row.state])
 
 
 def _describe(one: dict[str, Any], refuses: bool) -> Row:

@@ -47,12 +47,21 @@ def parse_documents(files: Iterable[ArchiveMember], settings: DocumentsParameter
         if suffix in TEXT_SUFFIXES:
             rows += _read_blocks(member) if has_blocks else [(member.name, decode(member), None)]
         else:
-            rows += _read_rows(member, _TABLES[suffix](member), settings)
+            rows += _read_rows(member, read_table(member), settings)
     if not rows:
         raise ValueError(
             f"There is no document: expected files that end in {', '.join(SUFFIXES)}, with a text in them"
         )
     return tabulate_reviews((review_id, SPLIT, None, None, film, text) for review_id, text, film in rows)
+
+
+def read_table(member: ArchiveMember) -> pd.DataFrame:
+    """Read a file whose suffix is that of a table.
+
+    Raises:
+        ValueError: If it can't be read as one.
+    """
+    return _TABLES[PurePosixPath(member.name).suffix.lower()](member)
 
 
 def _read_blocks(member: ArchiveMember) -> Iterator[tuple[str, str, None]]:
@@ -81,7 +90,8 @@ def _read_rows(
 
 def _read_csv(member: ArchiveMember, separator: str = ",") -> pd.DataFrame:
     try:
-        return pd.read_csv(io.StringIO(decode(member)), sep=separator, dtype=str, keep_default_na=False)
+        text = decode(member).removeprefix("\ufeff")  # some spreadsheets begin a file with this mark
+        return pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ValueError(f"{member.name} can't be read as a table: {error}") from error
 
