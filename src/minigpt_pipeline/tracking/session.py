@@ -7,6 +7,7 @@ session that goes on with the search goes on with its run. See docs/adr/0002.
 
 import atexit
 import logging
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from minigpt_pipeline.commit import read_commit
+from minigpt_pipeline.project_lock import SCHEDULE_VARIABLE
 from minigpt_pipeline.tracking.dataset_logging import log_dataset, log_input
 from minigpt_pipeline.tracking.killed_runs import PROCESS_TAG, describe_process, mark_killed_runs
 from minigpt_pipeline.tracking.lineage import Lineage, new_cycle, read_lineage, write_lineage
@@ -32,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 TRAINED_MODEL = "trained_model"
 SWEEP_STUDY = "sweep_study"
+CYCLE_VARIABLE = "MINIGPT_CYCLE"
+"""Names, in the environment of a process, the cycle that its runs are of; whoever sets it decides."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,8 @@ class TrackedSession:
         self._lineages = self._read_lineages(pipeline.inputs())
         self._trains = TRAINED_MODEL in pipeline.all_outputs()
         former = next((name for name in (TRAINED_MODEL, SWEEP_STUDY) if name in self._lineages), None)
-        self.cycle = self._lineages[former].cycle if former else self._newest_cycle()
+        given = os.environ.get(CYCLE_VARIABLE)
+        self.cycle = given or (self._lineages[former].cycle if former else self._newest_cycle())
         # A session that is interrupted, from here on, never reaches the hooks that end its run.
         atexit.register(self.end, "KILLED")
         if former:
@@ -110,7 +115,8 @@ class TrackedSession:
             ) from error
 
     def _tags(self, info: SessionInfo) -> dict[str, str]:
-        return {
+        schedule = os.environ.get(SCHEDULE_VARIABLE)
+        return ({"schedule": schedule} if schedule else {}) | {
             "cycle": self.cycle,
             "environment": info.environment,
             "pipeline": info.pipeline_name,
