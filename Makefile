@@ -8,6 +8,7 @@ ENV ?= sample
 RUNS ?= last-2
 VERSION ?=
 REASON ?=
+HEADLESS ?=
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12)
 BIN := .venv/bin
 
@@ -70,6 +71,11 @@ ui: install ## MLflow's pages, with a link to the runs (PORT=5000)
 	@echo "The runs: http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning"
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --backend-store-uri sqlite:///mlflow.db \
 		--artifacts-destination mlartifacts --host 127.0.0.1 --port $(PORT) --workers 1
+
+.PHONY: schedule
+schedule: PORT ?= 3000
+schedule: install ## Run the schedules of conf/base/schedules.yml until Ctrl-C, with Dagster's pages (PORT=3000; HEADLESS=1: without)
+	@exec $(BIN)/python -m minigpt_pipeline.scheduling --port $(PORT) $(if $(HEADLESS),--headless)
 
 .PHONY: compare
 compare: install ## One page that compares runs: RUNS="ID ID ..." (beginnings of ids, names, last, last-3; default last-2)

@@ -22,6 +22,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from minigpt_pipeline.commit import read_commit
+from minigpt_pipeline.project_lock import SCHEDULE_VARIABLE
 from minigpt_pipeline.tracking.dataset_logging import log_dataset, log_input
 from minigpt_pipeline.tracking.flat_parameters import flatten_parameters
 from minigpt_pipeline.tracking.keys import describe_origin, find_log_as, find_path, is_parameter, make_key
@@ -123,7 +124,8 @@ class TrackedSession:
             ) from error
 
     def _tags(self, info: SessionInfo) -> dict[str, str]:
-        return {
+        schedule = os.environ.get(SCHEDULE_VARIABLE)
+        return ({"schedule": schedule} if schedule else {}) | {
             "cycle": self.cycle,
             "environment": info.environment,
             "pipeline": info.pipeline_name,
