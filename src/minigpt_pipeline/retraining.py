@@ -45,8 +45,7 @@ def retrain(run: Callable[..., Any], options: dict[str, Any]) -> Any:
         What the last session returns; null where nothing was due.
     """
     with _one_cycle():
-        if INCOMING in pipelines:
-            run(**options | {"pipelines": [INCOMING], "pipeline": None})
+        run(**options | {"pipelines": [INCOMING], "pipeline": None})
         names = plan(options)
         return run(**options | {"node_names": names}) if names else None
 
@@ -61,7 +60,7 @@ def plan(options: dict[str, Any]) -> list[str]:
         env=options["env"], conf_source=options["conf_source"], runtime_params=options["params"]
     ) as session:
         catalog = session.load_context().catalog
-    pipeline = pipelines[RETRAINING]
+    pipeline = pipelines[RETRAINING] - pipelines[INCOMING]
     due = find_due_nodes(pipeline, catalog)
     if not due:
         cycle = find_newest_cycle(pipeline, catalog)

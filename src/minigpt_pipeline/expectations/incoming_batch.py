@@ -1,5 +1,6 @@
 """What becomes of a batch of new reviews, with the reasons."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -128,7 +129,7 @@ def _count(read: int, taken: int, by_reason: dict[str, int]) -> dict[str, Any]:
     return {"read": read, "taken": taken, "rejected_by_reason": rejected}
 
 
-def describe_batch(report: dict[str, Any]) -> str:
+def describe_batch(report: Mapping[str, Any]) -> str:
     """Return what became of a batch in a line."""
     counts, by_reason = report["reviews"], report["reviews"]["rejected_by_reason"]
     rejected = f" ({describe_counts(by_reason)})" if by_reason else ""

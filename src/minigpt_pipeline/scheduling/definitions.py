@@ -62,7 +62,7 @@ class Console(logging.Handler):
 @dg.logger
 def console(_: dg.InitLoggerContext) -> logging.Logger:
     """Make the logger of a run."""
-    logger = logging.Logger("minigpt_pipeline.scheduling", logging.INFO)  # noqa: LOG001 -- one for each run
+    logger = logging.Logger("minigpt_pipeline.scheduling", logging.INFO)
     logger.addHandler(Console())
     return logger
 

@@ -44,8 +44,9 @@ class DueNode:
 def find_due_nodes(pipeline: Pipeline, catalog: DataCatalog) -> list[DueNode]:
     """Return the nodes that are to run, in an order in which they can.
 
-    A node is due where one of its files is not there, or has another key than it will have. One that saves no file is
-    due where somebody needs what it makes, or, if nobody reads that, where something that it reads is made anew.
+    A node is due where one of its files is not there, or has another key than it will have, or one of its inputs has
+    news (a method of its dataset). One that saves no file is due where somebody needs what it makes, or, if nobody
+    reads that, where something that it reads is made anew.
 
     Args:
         pipeline: Nodes and what they read and make.
@@ -91,6 +92,10 @@ def _find_reasons(node: Node, catalog: DataCatalog, origin: Mapping[str, str]) -
     if ALWAYS in node.tags:
         yield ALWAYS, "it runs each time"
         return
+    for name in node.inputs:
+        news = getattr(catalog.get(name), "news", None)
+        if news is not None and (reason := news()):
+            yield name, reason
     for name in node.outputs:
         path = find_path(catalog.get(name))
         lineage = read_lineage(path) if path else None
