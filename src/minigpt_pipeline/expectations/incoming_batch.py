@@ -1,5 +1,6 @@
 """What becomes of a batch of new reviews, with the reasons."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -44,8 +45,8 @@ def judge_batch(
         files = parse_review_files(batch.open(max_bytes), ingestion, max_bytes)
     # Nobody can foresee what a library raises on a file that somebody has made up, and no batch stops a run.
     except Exception as error:  # noqa: BLE001
-        told = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        return _quarantine(batch, [cut(f"It can't be read: {told}", _MAX_REASON_LENGTH)])
+        told = str(error) if isinstance(error, ValueError) else f"It can't be read: {error!r}"
+        return _quarantine(batch, [cut(told, _MAX_REASON_LENGTH)])
     reviews = files.reviews
     reviews["review_id"] = [name_review(batch.batch_id, review_id) for review_id in reviews["review_id"]]
     is_known = known.find(reviews["text"])
@@ -128,7 +129,7 @@ def _count(read: int, taken: int, by_reason: dict[str, int]) -> dict[str, Any]:
     return {"read": read, "taken": taken, "rejected_by_reason": rejected}
 
 
-def describe_batch(report: dict[str, Any]) -> str:
+def describe_batch(report: Mapping[str, Any]) -> str:
     """Return what became of a batch in a line."""
     counts, by_reason = report["reviews"], report["reviews"]["rejected_by_reason"]
     rejected = f" ({describe_counts(by_reason)})" if by_reason else ""
