@@ -166,14 +166,16 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> set[str]:
 def test_make_clean_removes_what_every_environment_makes(tmp_path: Path) -> None:
     shutil.copy(PROJECT / "Makefile", tmp_path)
     places = {yaml.safe_load(file.read_text())["data"] for file in (PROJECT / "conf").glob("*/globals.yml")}
-    for path in ("data/01_raw", "mlartifacts", *(f"{place}/06_models/checkpoints" for place in places)):
+    kept = {f"{place}/01_raw/accepted/0a1b/original" for place in ("data", "data/test")}
+    for path in ("mlartifacts", *kept, *(f"{place}/06_models/checkpoints" for place in places)):
         (tmp_path / path).mkdir(parents=True)
+    (tmp_path / "data/01_raw/incoming/06_models").mkdir(parents=True)
 
     subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, check=True)
 
     assert len(places) > 4
-    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
-    assert left == {"Makefile", "data", "data/01_raw", "mlartifacts"}
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if not any(path.glob("*"))}
+    assert left == {"Makefile", "mlartifacts", "data/01_raw/incoming/06_models", *kept}
 
 
 def test_kedro_reads_the_types_of_every_node(whole: AllPipelines, caplog: pytest.LogCaptureFixture) -> None:

@@ -45,8 +45,8 @@ def judge_batch(
         files = parse_review_files(batch.open(max_bytes), ingestion, max_bytes)
     # Nobody can foresee what a library raises on a file that somebody has made up, and no batch stops a run.
     except Exception as error:  # noqa: BLE001
-        told = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        return _quarantine(batch, [cut(f"It can't be read: {told}", _MAX_REASON_LENGTH)])
+        told = str(error) if isinstance(error, ValueError) else f"It can't be read: {error!r}"
+        return _quarantine(batch, [cut(told, _MAX_REASON_LENGTH)])
     reviews = files.reviews
     reviews["review_id"] = [name_review(batch.batch_id, review_id) for review_id in reviews["review_id"]]
     is_known = known.find(reviews["text"])
