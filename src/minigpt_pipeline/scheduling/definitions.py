@@ -33,8 +33,6 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-LATEST_START = 300.0
-"""Seconds by which a tick may be late; Dagster also evaluates the last one that it missed."""
 LOCKED = 75
 """The exit code of `kedro run` where another is at work."""
 
@@ -77,9 +75,7 @@ def find_reason_to_skip(instance: dg.DagsterInstance, project: Path) -> str | No
     for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED), limit=1):
         run = record.dagster_run
         begun = f"{record.create_timestamp:%Y-%m-%d %H:%M} UTC"
-        return (
-            f"Run {run.run_id[:8]} of {run.job_name}, made {begun}, is {run.status.value} and has not ended"
-        )
+        return f"run {run.run_id[:8]} of {run.job_name}, made {begun}, is {run.status.value}"
     if is_held(project):
         return f"{find_holder(project) or 'another `kedro run`'} is at work in this project"
     return None
@@ -127,6 +123,7 @@ def make_job(name: str, schedule: Schedule, home: Home) -> dg.JobDefinition:
         name=name,
         executor_def=dg.in_process_executor,
         logger_defs={"console": console},
+        config={"loggers": {"console": {}}},
         description=f"`{command}`",
     )
     def job() -> None:
@@ -149,7 +146,10 @@ def run_once(context: dg.OpExecutionContext, name: str, schedule: Schedule, home
         RetryRequested: If another one is at work, and retries are left.
     """
     cycle = find_cycle(context.instance, context.run_id)
-    log = home.logs / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}-{context.run_id[:8]}.log"
+    log = (
+        home.logs
+        / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name}-{context.run_id[:8]}-{context.retry_number + 1}.log"
+    )
     variables = {CYCLE_VARIABLE: cycle, SCHEDULE_VARIABLE: name}
     child = KedroProcess(schedule.arguments, home.project, variables, log)
     context.log.info("MLflow cycle %s, process %s; what it says stays in %s", cycle, child.description, log)
@@ -160,7 +160,7 @@ def run_once(context: dg.OpExecutionContext, name: str, schedule: Schedule, home
     if code == LOCKED:
         if context.retry_number < schedule.retries:
             context.log.warning("Tried again: %s", reason)
-            raise dg.RetryRequested(schedule.retries, schedule.retry_delay * 2**context.retry_number)
+            raise dg.RetryRequested(schedule.retries, schedule.pause_before(context.retry_number + 1))
         context.log.warning("Skipped: %s", reason)
         context.instance.add_run_tags(context.run_id, {OUTCOME_TAG: "skipped"})
         return
@@ -245,13 +245,14 @@ def make_schedule(name: str, schedule: Schedule, job: dg.JobDefinition, home: Ho
         default_status=is_on,
     )
     def start(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | dg.RunRequest:
-        due = context.scheduled_execution_time
-        if (datetime.now(UTC) - due).total_seconds() > LATEST_START:
-            return dg.SkipReason(
-                f"The tick of {due:%Y-%m-%d %H:%M %Z} was missed: no schedules were at work then"
-            )
-        if reason := find_reason_to_skip(context.instance, home.project):
+        due, reason = context.scheduled_execution_time, find_reason_to_skip(context.instance, home.project)
+        if due.timestamp() < home.began_at():
+            # Dagster evaluates the last tick that it has missed.
+            reason = f"its tick of {due:%Y-%m-%d %H:%M %Z} was missed: no schedules were at work then"
+        if reason:
+            say(name, f"skipped, {reason}")
             return dg.SkipReason(reason)
+        say(name, "begins")
         return dg.RunRequest()
 
     return start
@@ -321,6 +322,9 @@ def find_failure(context: dg.RunFailureSensorContext) -> str:
         data = event.step_failure_data
         if data.user_failure_data and data.user_failure_data.description:
             return data.user_failure_data.description
-        if data.error:
-            return data.error.message.strip()
+        error = data.error
+        while error and error.cause:  # of "Exceeded max_retries"
+            error = error.cause
+        if error:
+            return error.message.partition(": ")[2].strip() or error.message
     return context.failure_event.message or "no reason is known"

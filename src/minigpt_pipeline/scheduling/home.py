@@ -71,18 +71,39 @@ class Home:
         with replacing(self.folder / "dagster.yaml") as partial:
             shutil.copyfile(CONFIGURATION, partial)
 
+    def begin(self) -> None:
+        """Note that the schedules begin now."""
+        _write_time(self._began)
+        self.stamp()
+
+    def began_at(self) -> float:
+        """Return when they began, in seconds of the Unix epoch."""
+        return _read_time(self._began) or 0.0
+
     def stamp(self) -> None:
-        """Note that the schedules are at work now."""
-        with replacing(self._stamp) as partial:
-            partial.write_text(f"{time.time():.0f}\n", encoding="utf-8")
+        """Note that they are at work now."""
+        _write_time(self._stamp)
 
     def last_stamp(self) -> float | None:
         """Return when they last were, in seconds of the Unix epoch; null for never."""
-        return float(self._stamp.read_text(encoding="utf-8")) if self._stamp.exists() else None
+        return _read_time(self._stamp)
+
+    @property
+    def _began(self) -> Path:
+        return self.folder / "began"
 
     @property
     def _stamp(self) -> Path:
         return self.folder / "alive"
+
+
+def _write_time(path: Path) -> None:
+    with replacing(path) as partial:
+        partial.write_text(f"{time.time():.3f}\n", encoding="utf-8")
+
+
+def _read_time(path: Path) -> float | None:
+    return float(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def find_home() -> Home:

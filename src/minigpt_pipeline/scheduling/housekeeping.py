@@ -168,6 +168,7 @@ def begin(home: Home) -> None:
     mark_runs_of_mlflow(home.project)
     if (since := home.last_stamp()) is not None:
         report_missed_ticks(settings, since, now.timestamp())
+    home.begin()
     Console(highlight=False).print(tabulate(settings, now))
 
 

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 TIED = Path(__file__).with_name("tied.py")
 PAUSE = 0.2
 """Seconds between two looks at it."""
@@ -52,14 +54,9 @@ class KedroProcess:
                 start_new_session=True,
             )
         self._parent = os.getppid()
-
-    @property
-    def description(self) -> str:
-        """What tells it from every other process, in the form of `tracking.killed_runs.describe_process`."""
-        import psutil
-
+        # In the form of `tracking.killed_runs.describe_process`; also a process that has just ended can still be asked.
         started = psutil.Process(self._process.pid).create_time()
-        return f"{socket.gethostname()}:{self._process.pid}:{started:.2f}"
+        self.description = f"{socket.gethostname()}:{self._process.pid}:{started:.2f}"
 
     def follow(self, say: LineSink) -> int:
         """Wait for its end.
