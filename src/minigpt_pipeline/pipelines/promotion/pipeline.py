@@ -19,7 +19,7 @@ def create_pipeline() -> Pipeline:
                     "model_versions",
                     "params:promotion",
                     "params:generation",
-                    "params:vectorization.split",
+                    "params:vectorization",
                     "compute",
                 ],
                 outputs="promotion_decision",
