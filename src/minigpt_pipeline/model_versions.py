@@ -13,6 +13,8 @@ PREVIOUS_CHAMPION = "previous_champion"
 """Of the one that was in use before it."""
 CHALLENGER = "challenger"
 """Of one about which nothing is decided yet."""
+DECISION_TAG = "decision"
+"""What was decided about a version; written behind all that belongs to it."""
 
 
 class VersionError(RuntimeError):

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from minigpt_pipeline.commit import read_commit
-from minigpt_pipeline.model_versions import CHAMPION
+from minigpt_pipeline.model_versions import CHAMPION, DECISION_TAG
 from minigpt_pipeline.quiet import quieten
 
 
@@ -100,9 +100,9 @@ class Release:
 def describe(number: str, aliases: str, tags: dict[str, str]) -> Iterator[str]:
     """Say in a line which version it is, and below what was decided about it."""
     facts = [f"[bold]{number}[/bold]", f"[green]{aliases}[/green]" if aliases else ""]
-    figures = json.loads(tags.get("decision_figures", "{}")).get("candidate", {}).get("figures", {})
-    if "decision" in tags:
-        facts.append(f"{tags['decision']} {tags['decided_at']}")
+    figures = json.loads(tags.get("decision_figures", "{}")).get(number, {})
+    if DECISION_TAG in tags:
+        facts.append(f"{tags[DECISION_TAG]} {tags['decided_at']}")
     if (perplexity := figures.get("perplexity")) is not None:
         facts.append(f"perplexity {perplexity:.2f}")
     facts.append(f"of {tags.get('environment', 'an unknown environment')}")

@@ -1,5 +1,6 @@
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from minigpt_pipeline.text.subword_tokenizer import train_subword_tokenizer
@@ -38,6 +39,23 @@ def test_cut_reviews_ends_with_a_word(tokenizer: Tokenizer, max_words: int) -> N
     expected = tokenizer.encode_lists(pa.array([words[:max_words] for words in WORDS.to_pylist()]))
     assert cut["token_ids"].to_pylist() == expected.to_pylist()
     assert placed.tokens.tolist() == expected.flatten().to_pylist()
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+@pytest.mark.parametrize("max_words", range(1, 6))
+def test_cut_reviews_keeps_the_unknown_words_that_are_left(tokenizer: Tokenizer, max_words: int) -> None:
+    """Those of the words are `aab` and `c`, third and fourth of their review, and `xyz`."""
+    token_ids = tokenizer.encode_lists(WORDS)
+    unknown_words = tokenizer.find_unknown_words(WORDS, token_ids)
+    table = pa.table({"token_ids": token_ids, "unknown_words": unknown_words})
+
+    cut, placed = cut_reviews(table, tokenizer, max_words)
+
+    expected = [["aab", "c"][: max(0, max_words - 2)], [], ["xyz"], []]
+    assert cut["unknown_words"].to_pylist() == ([[]] * 4 if tokenizer.unknown_id is None else expected)
+    assert placed.is_unknown.sum() == pc.list_value_length(cut["unknown_words"]).to_numpy().sum()
+    of_others, _ = cut_reviews(table.slice(2), tokenizer, max_words)
+    assert of_others["unknown_words"].to_pylist() == cut["unknown_words"].to_pylist()[2:]
 
 
 def test_losses_of_tokens_are_added_up_by_word() -> None:

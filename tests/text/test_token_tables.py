@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,12 @@ from minigpt_pipeline.text.evaluation_windows import make_evaluation_windows
 from minigpt_pipeline.text.reference_reviews import choose_reviews
 from minigpt_pipeline.text.subword_tokenizer import train_subword_tokenizer
 from minigpt_pipeline.text.token_places import place_tokens
-from minigpt_pipeline.text.token_tables import check_tokens, mark_tokens, tell_unknown_words_apart
+from minigpt_pipeline.text.token_tables import (
+    check_tokens,
+    digest_tokens,
+    mark_tokens,
+    tell_unknown_words_apart,
+)
 from minigpt_pipeline.text.tokenizer import Tokenizer
 from minigpt_pipeline.text.vocabulary import count_words
 from minigpt_pipeline.text.word_tokenizer import train_word_tokenizer
@@ -87,3 +93,33 @@ def test_unknown_words_that_are_missing_are_noticed() -> None:
 
     with pytest.raises(ValueError, match=r"2 \[UNK\] among the token ids and 1 unknown words"):
         tell_unknown_words_apart([table], TOKENIZER)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [[2, 3], [4], []],  # an id has moved to the review before
+        [[2], [3, 4]],  # a review without a word is gone
+        [[3, 4], [2], []],
+        [[2], [3, 5], []],
+        [[], [2], [3, 4]],
+    ],
+)
+def test_the_digest_tells_reviews_apart(others: list[list[int]]) -> None:
+    there, here = (
+        pa.table({"token_ids": pa.array(ids, pa.list_(pa.int32()))}) for ids in ([[2], [3, 4], []], others)
+    )
+
+    assert digest_tokens(there) != digest_tokens(here)
+
+
+def test_the_digest_is_of_the_reviews_alone() -> None:
+    """However a table is cut into pieces, and whatever else it holds."""
+    whole = pa.table({"token_ids": pa.array([[2], [3, 4], [], [5]], pa.list_(pa.int32()))})
+    pieces = pa.concat_tables([whole.slice(0, 1), whole.slice(1)])
+    behind = (
+        pa.concat_tables([whole.slice(3), whole]).slice(1).append_column("rating", pa.array([1, 2, 3, 4]))
+    )
+
+    assert digest_tokens(whole) == digest_tokens(pieces) == digest_tokens(behind)
+    assert re.fullmatch("[0-9a-f]{16}", digest_tokens(whole))

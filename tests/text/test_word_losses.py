@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,31 @@ def test_by_review_adds_up_the_reviews_with_words() -> None:
 
     assert nats.tolist() == [6, 14]
     assert words.tolist() == [3, 2]
+
+
+def test_less_is_how_much_higher_the_losses_are() -> None:
+    other = replace(LOSSES, losses=np.array([0.5, 3.0, 3.0, 2.0, 9.0]), characters=np.full(5, 7))
+
+    difference = LOSSES.less(other)
+
+    assert difference.losses.tolist() == [0.5, -1, 0, 4, -1]
+    assert other.less(LOSSES).mean() == -difference.mean() == -0.5
+    assert difference.characters.tolist() == LOSSES.characters.tolist()
+    assert LOSSES.losses.tolist() == [1, 2, 3, 6, 8]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        LOSSES.where(np.arange(5) < 4),
+        replace(LOSSES, reviews=np.array([0, 0, 0, 1, 1])),
+        replace(LOSSES, positions=np.array([2, 3, 4, 2, 3])),
+    ],
+    ids=["fewer", "other reviews", "other places"],
+)
+def test_losses_of_other_words_are_not_subtracted(other: WordLosses) -> None:
+    with pytest.raises(ValueError, match=r"^Losses of 5 words of 2 reviews .* are not of the same words"):
+        LOSSES.less(other)
 
 
 def test_nothing_has_no_mean() -> None:

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
-from minigpt_pipeline.model_versions import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
+from minigpt_pipeline.model_versions import CHALLENGER, CHAMPION, DECISION_TAG, PREVIOUS_CHAMPION
 
 MAX_TAG_LENGTH = 5000
 """Characters; servers' databases take no more."""
@@ -48,7 +48,7 @@ class ModelRegistry:
         return {alias: str(version) for alias, version in found.items()}
 
     def register(self, run_id: str) -> str:
-        """Make the model of a run a version, and the challenger if it is new; a run has one version.
+        """Make the model of a run a version, and the challenger if nothing is decided yet; a run has one version.
 
         Args:
             run_id: A run that has logged a model.
@@ -71,13 +71,16 @@ class ModelRegistry:
             if not _is(error, RESOURCE_ALREADY_EXISTS):
                 raise
         if known := self._client.search_model_versions(f"name = '{self.name}' and run_id = '{run_id}'"):
-            return str(known[0].version)
-        model_id = models[0].model_id
-        version = self._client.create_model_version(
-            self.name, f"models:/{model_id}", run_id, model_id=model_id
-        ).version
+            version = str(known[0].version)
+            if DECISION_TAG in known[0].tags or version in self.aliases().values():
+                return version
+        else:
+            model_id = models[0].model_id
+            source = f"models:/{model_id}"
+            created = self._client.create_model_version(self.name, source, run_id, model_id=model_id)
+            version = str(created.version)
         self._client.set_registered_model_alias(self.name, CHALLENGER, version)
-        return str(version)
+        return version
 
     def record(self, version: str, decision: Mapping[str, str], description: str | None = None) -> None:
         """Write a decision to the tags of a version, and to its description, which people read."""
@@ -87,9 +90,15 @@ class ModelRegistry:
             self._client.update_model_version(self.name, version, description)
 
     def tags(self, version: str) -> dict[str, str]:
-        """Return the tags of a version, those of the run that it comes from among them."""
+        """Return the tags of a version, those of the run that it comes from among them, where that is still there."""
         found = self._client.get_model_version(self.name, version)
-        return {**self._client.get_run(found.run_id).data.tags, **found.tags}
+        try:
+            of_run = self._client.get_run(found.run_id).data.tags
+        except MlflowException as error:
+            if not _is(error, RESOURCE_DOES_NOT_EXIST):
+                raise
+            of_run = {}
+        return {**of_run, **found.tags}
 
     def promote(self, version: str, previous: str | None) -> None:
         """Put a version in use.
@@ -112,8 +121,11 @@ class ModelRegistry:
             self._client.delete_registered_model_alias(self.name, PREVIOUS_CHAMPION)
 
     def dismiss(self, version: str) -> None:
-        """Let a version be no challenger any more."""
-        if self.aliases().get(CHALLENGER) == version:
+        """Let a version be no challenger any more, and the champion not the one before itself, as behind a crash."""
+        aliases = self.aliases()
+        if PREVIOUS_CHAMPION in aliases and aliases[PREVIOUS_CHAMPION] == aliases.get(CHAMPION):
+            self._client.delete_registered_model_alias(self.name, PREVIOUS_CHAMPION)
+        if aliases.get(CHALLENGER) == version:
             self._client.delete_registered_model_alias(self.name, CHALLENGER)
 
     def find_way_back(self, version: str | None) -> str:

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from kedro.io import AbstractDataset, DatasetError
 
 from minigpt_pipeline.model.saved_model import TrainedModel, load_trained_model
-from minigpt_pipeline.model_versions import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION, Trial, VersionError
+from minigpt_pipeline.model_versions import (
+    CHALLENGER,
+    CHAMPION,
+    DECISION_TAG,
+    PREVIOUS_CHAMPION,
+    Trial,
+    VersionError,
+)
 
 if TYPE_CHECKING:
     from minigpt_pipeline.tracking.model_registry import ModelRegistry
@@ -25,8 +32,8 @@ logger = logging.getLogger(__name__)
 TRIAL_SECONDS = 300.0
 """That a fresh process has to load a model and write its texts: thirty times what it takes on two cores."""
 
-DECISION_TAG = "decision"
-"""What was decided about a version."""
+MAX_PROBLEM_LENGTH = 500
+"""Characters: what went wrong is one line of a record."""
 
 
 class MlflowModelVersion:
@@ -60,13 +67,19 @@ class MlflowModelVersion:
         Raises:
             VersionError: If that can't be done.
         """
-        with self.fetch() as path:
-            try:
-                trained_model = load_trained_model(path)
-                trained_model.load_model()
-            except (ValueError, TypeError, KeyError, OSError) as error:
-                raise VersionError(f"version {self.number}: {_first_line(error)}") from error
+        trained_model = self.read()
+        with self._telling_what_is_wrong():
+            trained_model.load_model()
         return trained_model
+
+    def read(self) -> TrainedModel:
+        """Read its file; TensorFlow is not needed for it.
+
+        Raises:
+            VersionError: If that can't be done.
+        """
+        with self.fetch() as path, self._telling_what_is_wrong(path):
+            return load_trained_model(path)
 
     def try_out(self, prompts: Sequence[str]) -> Trial:
         """Load it in a fresh process, and let it continue each prompt."""
@@ -91,7 +104,9 @@ class MlflowModelVersion:
             )
         if ended.returncode:
             last_line = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
-            return Trial(f"a fresh process can't use it: {last_line}", megabytes=megabytes)
+            return Trial(
+                f"a fresh process can't use it: {last_line[:MAX_PROBLEM_LENGTH]}", megabytes=megabytes
+            )
         return Trial(megabytes=megabytes, **json.loads(ended.stdout.splitlines()[-1]))
 
     @contextmanager
@@ -109,6 +124,23 @@ class MlflowModelVersion:
             except RegistryError as error:
                 raise VersionError(_first_line(error)) from error
             yield path
+
+    @contextmanager
+    def _telling_what_is_wrong(self, path: Path | None = None) -> Iterator[None]:
+        """Turn whatever a file of another version of the project can raise into a `VersionError`."""
+        try:
+            yield
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            RuntimeError,
+            ImportError,
+            OSError,
+        ) as error:
+            told = _first_line(error).replace(str(path), path.name) if path else _first_line(error)
+            raise VersionError(f"version {self.number}: {told}") from error
 
 
 class MlflowModelVersions:
@@ -186,10 +218,9 @@ class ModelVersionsDataset(AbstractDataset[NoReturn, MlflowModelVersions]):
         if CHAMPION not in aliases:
             return f"{self.registered_model} has no champion" if PREVIOUS_CHAMPION in aliases else ""
         try:
-            with MlflowModelVersion(registry, aliases[CHAMPION]).fetch() as path:
-                load_trained_model(path)
-        except (VersionError, ValueError) as error:
-            return f"the champion can't be read: {_first_line(error)}"
+            MlflowModelVersion(registry, aliases[CHAMPION]).read()
+        except VersionError as error:
+            return f"the champion can't be read: {error}"
         return ""
 
     def save(self, data: NoReturn) -> None:
@@ -269,10 +300,9 @@ class ChampionDataset(AbstractDataset[NoReturn, TrainedModel | None]):
             logger.info("The champion, version %s, is of the data in %s, and left out", number, version.data)
             return None
         try:
-            with version.fetch() as path:
-                return load_trained_model(path)
-        except (VersionError, ValueError) as error:
-            logger.warning("The champion, version %s, is left out: %s", number, _first_line(error))
+            return version.read()
+        except VersionError as error:
+            logger.warning("The champion is left out: %s", error)
             return None
 
     def save(self, data: NoReturn) -> None:
@@ -285,17 +315,16 @@ class ChampionDataset(AbstractDataset[NoReturn, TrainedModel | None]):
 
 def describe_decision(record: Mapping[str, Any]) -> dict[str, str]:
     """Return the tags of a version that a record was made for."""
-    figures = {
-        "candidate": record["candidate"],
-        **{("champion" if one["in_use"] else "previous_champion"): one for one in record["incumbents"]},
-    }
+    figures = {one["version"]: one["figures"] for one in (record["candidate"], *record["incumbents"])}
+    decider = {f"decision_{name}": record[name] for name in ("run_id", "cycle", "environment", "git_commit")}
     return {
-        DECISION_TAG: record["outcome"],
+        "decided_at": record["decided_at"],
         "decision_reasons": " | ".join(record["reasons"]),
         "decision_figures": json.dumps(figures),
         "decision_thresholds": json.dumps(record["thresholds"]),
         "decision_data": json.dumps(record["data"]),
-        **{name: record[name] for name in ("decided_at", "git_commit", "cycle", "run_id", "environment")},
+        **decider,
+        DECISION_TAG: record["outcome"],
     }
 
 
@@ -306,4 +335,4 @@ def _open_registry(name: str) -> "ModelRegistry":
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
+    return str(error).strip().partition("\n")[0][:MAX_PROBLEM_LENGTH]

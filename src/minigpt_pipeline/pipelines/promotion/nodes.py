@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -69,7 +69,7 @@ def decide_promotion(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
     )
     version, incumbents = model_versions.candidate(), model_versions.incumbents()
     candidate = measure_candidate(version, incumbents, held_out, promotion, generation)
-    compared = held_out if candidate.figures else None
+    compared = None if candidate.settled or candidate.problem else held_out
     measured: list[Incumbent] = []
     for alias, one in incumbents:
         measured.append(measure_incumbent(one, alias, version, compared, promotion, generation.prompts))
@@ -126,7 +126,10 @@ def measure_candidate(
     trial = version.try_out(generation.prompts)
     if trial.problem:
         return Measured(version.number, trial.problem)
-    trained_model, losses = held_out.candidate, held_out.losses
+    figures = _summarize(held_out.losses)
+    if problem := _find_problem(figures):
+        return Measured(version.number, problem, figures=figures)
+    trained_model = held_out.candidate
     writer = Writer(trained_model.load_model(), trained_model.has_learnt_ends)
     seq_rep_4 = measure_repetition(
         writer,
@@ -135,7 +138,7 @@ def measure_candidate(
         generation.sampling,
         promotion.num_texts,
     )
-    figures = _summarize(losses) | {
+    figures |= {
         "seq_rep_4": seq_rep_4,
         "megabytes": trial.megabytes,
         "seconds_per_text": trial.seconds_per_text,
@@ -179,8 +182,7 @@ def measure_incumbent(
         return Incumbent(Measured(version.number), in_use, incomparable=elsewhere)
     losses = held_out.score(trained_model)
     figures = _summarize(losses)
-    if not math.isfinite(figures["perplexity"]):
-        problem = f"its loss on the validation reviews is no number ({losses.mean():g})"
+    if problem := _find_problem(figures):
         return Incumbent(Measured(version.number, problem, figures=figures), in_use)
     model = Measured(version.number, figures=figures)
     try:
@@ -192,6 +194,12 @@ def measure_incumbent(
 
 def _summarize(losses: WordLosses) -> dict[str, float]:
     return {"perplexity": losses.perplexity(), "unk_rate": losses.unknown_rate()}
+
+
+def _find_problem(figures: Mapping[str, float]) -> str:
+    if math.isfinite(figures["perplexity"]):
+        return ""
+    return f"its perplexity on the validation reviews is no number ({figures['perplexity']:g})"
 
 
 def _find_difference(difference: WordLosses, has_same_tokens: bool, seed: int) -> Difference:
