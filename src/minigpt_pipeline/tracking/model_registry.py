@@ -186,7 +186,7 @@ class ModelRegistry:
         return sorted((str(version.version) for version in found), key=int)
 
     def fetch(self, version: str, folder: Path) -> Path:
-        """Copy the model of a version.
+        """Copy the model of a version; its other files are left where they are.
 
         Args:
             version: Which.
@@ -198,16 +198,11 @@ class ModelRegistry:
         Raises:
             RegistryError: If the store has no such version, or its artifacts lack the file.
         """
+        uri = f"models:/{self.name}/{version}/{MODEL_FILE}"
         try:
-            model = mlflow.artifacts.download_artifacts(
-                artifact_uri=f"models:/{self.name}/{version}", dst_path=str(folder)
-            )
+            return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
         except (MlflowException, OSError) as error:
             raise RegistryError(f"Version {version} of {self.name} can't be fetched: {error}") from error
-        path = Path(model, MODEL_FILE)
-        if not path.is_file():
-            raise RegistryError(f"Version {version} of {self.name} has no {MODEL_FILE} among its artifacts")
-        return path
 
 
 def _is(error: MlflowException, code: int) -> bool:

@@ -54,7 +54,7 @@ NEXT_STEPS = {
     "train_token_ids": "`kedro run --pipelines training{env}`",
     "reviews": "`kedro run --pipelines vectorization{env}`",
     "raw_reviews": "`kedro run --pipelines validation{env}`",
-    "incoming_report": "`kedro run --pipelines data{env}` makes token ids of what was accepted",
+    "incoming_report": "`kedro run --pipelines retraining{env}` trains on what was accepted",
 }
 """By what a run has saved; the first that holds."""
 

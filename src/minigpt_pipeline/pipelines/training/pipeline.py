@@ -7,7 +7,7 @@ from minigpt_pipeline.pipelines.training.nodes import discard_checkpoints
 
 
 def create_pipeline(from_champion: bool = False) -> Pipeline:
-    """Token ids of `train` and `validation` to `trained_model`, with its learning curve and its speed.
+    """Token ids of `train` and `validation` to `trained_model`, with its learning curve, its speed and how it ended.
 
     Args:
         from_champion: Start from its weights, where `retraining` says so and they fit.
@@ -35,7 +35,7 @@ def create_pipeline(from_champion: bool = False) -> Pipeline:
             Node(
                 discard_checkpoints,
                 inputs=["trained_model", "checkpoints"],
-                outputs=None,
+                outputs="training_summary",
                 name="discard_checkpoints",
             ),
         ]
