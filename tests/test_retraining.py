@@ -44,7 +44,6 @@ EVERYTHING = {"read_reviews", "check_reviews", "accept_reviews"} | OF_DATA
         ({}, True),
         ({"pipelines": [], "pipeline": "retraining"}, True),
         ({"params": {"training.seed": 7}}, True),
-        ({"pipelines": ["retraining", "comparison"]}, False),
         ({"pipelines": ["training"]}, False),
         ({"pipelines": []}, False),
         ({"node_names": ("train_model",)}, False),
@@ -54,6 +53,11 @@ EVERYTHING = {"read_reviews", "check_reviews", "accept_reviews"} | OF_DATA
 )
 def test_a_retraining_is_asked_for_by_its_name_alone(changed: dict[str, Any], is_whole: bool) -> None:
     assert is_retraining(OPTIONS | changed) is is_whole
+
+
+def test_a_retraining_together_with_other_pipelines_is_refused() -> None:
+    with pytest.raises(ValueError, match="runs alone, not together with comparison, data: run one after"):
+        is_retraining(OPTIONS | {"pipelines": ["data", "retraining", "comparison"]})
 
 
 class Sessions:

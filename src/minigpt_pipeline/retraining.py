@@ -17,18 +17,34 @@ logger = logging.getLogger(__name__)
 RETRAINING = "retraining"
 INCOMING = "incoming"
 
-NARROWING = ("tags", "node_names", "to_nodes", "from_nodes", "from_inputs", "to_outputs", "namespaces")
-"""Options of `kedro run` with which a user says what shall run; `only_missing_outputs` is another."""
+NARROWING = (
+    "tags",
+    "node_names",
+    "to_nodes",
+    "from_nodes",
+    "from_inputs",
+    "to_outputs",
+    "namespaces",
+    "only_missing_outputs",
+)
+"""Options of `kedro run` with which a user says which nodes shall run."""
 
 
 def is_retraining(options: dict[str, Any]) -> bool:
-    """Whether a `kedro run` is a whole retraining, and not some nodes that a user has chosen.
+    """Whether a `kedro run` is a whole retraining, and not some nodes of it that a user has chosen.
 
     Args:
         options: Of `kedro run`, by the names of its function.
+
+    Raises:
+        ValueError: If another pipeline is asked for as well.
     """
     asked = {*options["pipelines"], options["pipeline"]} - {None}
-    return asked == {RETRAINING} and not any(options[name] for name in (*NARROWING, "only_missing_outputs"))
+    if RETRAINING not in asked:
+        return False
+    if others := ", ".join(sorted(asked - {RETRAINING})):
+        raise ValueError(f"`retraining` runs alone, not together with {others}: run one after the other")
+    return not any(options[name] for name in NARROWING)
 
 
 def retrain(run: Callable[..., Any], options: dict[str, Any]) -> Any:
