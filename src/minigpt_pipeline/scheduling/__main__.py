@@ -119,7 +119,8 @@ class Dagster:
 def become(home: Home, parent: int, module: str, arguments: Sequence[str]) -> None:
     """Run a module in a fork, in a session of its own: Ctrl-C in a terminal reaches only who watches."""
     os.setsid()
-    tie_to(parent, signal.SIGTERM)
+    # Behind SIGTERM, who serves definitions would wait for runs, and keep the next start out.
+    tie_to(parent, signal.SIGKILL)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     os.environ.update(home.environment)

@@ -175,6 +175,7 @@ def run_once(context: dg.OpExecutionContext, name: str, schedule: Schedule, home
             "log": dg.MetadataValue.path(str(log)),
             "mlflow_runs": runs,
         },
+        allow_retries=not child.is_abandoned,
     )
 
 

@@ -22,7 +22,7 @@ LAST_LINES = 20
 LineSink = Callable[[str], object]
 
 
-def tie(command: Sequence[str], number: signal.Signals = signal.SIGTERM) -> list[str]:
+def tie(command: Sequence[str], number: signal.Signals) -> list[str]:
     """Return a command that gets a signal when this process ends."""
     return [sys.executable, "-I", str(TIED), str(int(number)), str(os.getpid()), *command]
 
@@ -58,6 +58,11 @@ class KedroProcess:
         started = psutil.Process(self._process.pid).create_time()
         self.description = f"{socket.gethostname()}:{self._process.pid}:{started:.2f}"
 
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether who started this process, and looks after it, was killed."""
+        return os.getppid() != self._parent
+
     def follow(self, say: LineSink) -> int:
         """Wait for its end.
 
@@ -75,7 +80,7 @@ class KedroProcess:
                     if line is None:
                         break
                     say(line)
-                if os.getppid() != self._parent:
+                if self.is_abandoned:
                     return self.interrupt()
                 time.sleep(PAUSE)
         except BaseException:
