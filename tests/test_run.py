@@ -1,10 +1,12 @@
 """`kedro run` as a user starts it, on the embedded corpus: the files it leaves, and what MLflow knows afterwards."""
 
+import json
 import math
 import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -321,6 +323,49 @@ def test_sampling_is_chosen_by_figures_of_texts(whole: Path) -> None:
     assert configured | {"settings": ""} == same | {"settings": ""}
     assert configured["texts"] == 6
     assert greedy["distinct_2"] < configured["distinct_2"]
+
+
+def test_a_decision_is_part_of_the_run_of_its_model(make_project: MakeProject, whole: Path) -> None:
+    """The first model is in use; decided on again, it stays so, and the record stays as it was."""
+    project = make_project("promotion")
+    for made in ("data/test", "mlartifacts"):
+        shutil.copytree(whole / made, project / made)
+    (run,) = find_model_runs(whole)
+    shutil.copy(whole / "mlflow.db", project)
+    with sqlite3.connect(project / "mlflow.db") as store:  # the artifacts of `whole` stay as they are
+        for table, column in (("runs", "artifact_uri"), ("logged_models", "artifact_location")):
+            store.execute(
+                f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(whole), str(project))
+            )
+
+    kedro_run(project, ["promotion"])
+
+    (decided,) = find_model_runs(project)
+    assert len(list_runs(project)) == len(list_runs(whole))
+    list_runs(project)
+    record = json.loads((project / "data/test/08_reporting/promotion_decision.json").read_text())
+    client = mlflow.MlflowClient()
+    version = client.get_model_version("minigpt", "1")
+    assert (record["outcome"], record["champion"]) == ("promoted", "1")
+    assert decided.info.run_id == run.info.run_id == version.run_id == record["run_id"]
+    assert decided.info.status == "FINISHED"
+    assert decided.data.tags["decision"] == version.tags["decision"] == "promoted"
+    assert decided.data.tags["data"] == "data/test"
+    assert decided.data.params["promotion.num_texts"] == "8"
+    assert record["candidate"]["figures"].keys() == {
+        "perplexity", "unk_rate", "seq_rep_4", "megabytes", "seconds_per_text"
+    }  # fmt: skip
+    (path,) = (path for path in list_artifacts(run.info.run_id) if path.startswith("promotion/"))
+    assert mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/{path}") == record
+    assert client.get_registered_model("minigpt").aliases == {"champion": "1"}
+
+    kedro_run(project, ["promotion"])
+
+    list_runs(project)
+    again = json.loads((project / "data/test/08_reporting/promotion_decision.json").read_text())
+    assert (again["outcome"], again["champion"]) == ("kept", "1")
+    assert "not decided on again" in again["reasons"][0]
+    assert client.get_model_version("minigpt", "1").tags == version.tags
 
 
 def test_a_failing_node_marks_the_run_and_keeps_what_it_logged(

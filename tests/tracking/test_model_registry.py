@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
-from minigpt_pipeline.model_versions import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
+from minigpt_pipeline.model_versions import CHALLENGER, CHAMPION, DECISION_TAG, PREVIOUS_CHAMPION
 from minigpt_pipeline.tracking.model_registry import MODEL_FILE, ModelRegistry, RegistryError
 
 SIGNATURE = ModelSignature(inputs=Schema([ColSpec(DataType.string, "prompt")]))
@@ -70,9 +70,11 @@ def log_run(store: str, tmp_path: Path) -> Callable[[], str]:
 @pytest.fixture
 def three(registry: ModelRegistry, log_run: Callable[[], str]) -> ModelRegistry:
     """Version 2 is in use, version 1 was before, version 3 is the challenger."""
-    for version in (registry.register(log_run()) for _ in range(3)):
+    for previous, version in zip(
+        (None, "1", None), (registry.register(log_run()) for _ in range(3)), strict=True
+    ):
         if version != "3":
-            registry.promote(version)
+            registry.promote(version, previous)
     assert registry.aliases() == {CHAMPION: "2", PREVIOUS_CHAMPION: "1", CHALLENGER: "3"}
     return registry
 
@@ -98,16 +100,53 @@ def test_a_run_without_a_model_has_no_version(registry: ModelRegistry, run_id: s
 
 
 def test_the_first_champion_has_no_one_before_it(registry: ModelRegistry, log_run: Callable[[], str]) -> None:
-    registry.promote(registry.register(log_run()))
+    registry.promote(registry.register(log_run()), None)
 
     assert registry.aliases() == {CHAMPION: "1"}
 
 
 def test_a_promoted_version_moves_the_champion_aside(three: ModelRegistry) -> None:
-    three.promote("3")
-    three.promote("3")  # done again, as behind a crash
+    three.promote("3", "2")
+    three.promote("3", "2")  # done again, as behind a crash
 
     assert three.aliases() == {CHAMPION: "3", PREVIOUS_CHAMPION: "2"}
+
+
+@pytest.mark.parametrize("previous", [None, "3"])
+def test_where_nothing_can_be_gone_back_to_the_previous_champion_stays(
+    three: ModelRegistry, previous: str | None
+) -> None:
+    three.promote("3", previous)
+
+    assert three.aliases() == {CHAMPION: "3", PREVIOUS_CHAMPION: "1"}
+
+
+def test_a_restored_version_has_none_before_it(three: ModelRegistry) -> None:
+    three.restore("1")
+    three.restore("1")
+
+    assert three.aliases() == {CHAMPION: "1", CHALLENGER: "3"}
+
+
+def test_a_version_that_was_made_just_before_a_crash_becomes_the_challenger(
+    registry: ModelRegistry, log_run: Callable[[], str]
+) -> None:
+    run_id = log_run()
+    with pytest.raises(Killed):
+        ModelRegistry("minigpt", DyingClient(0)).register(run_id)  # type: ignore[arg-type]
+    assert (registry.versions(), registry.aliases()) == (["1"], {})
+
+    assert registry.register(run_id) == "1"
+    assert registry.aliases() == {CHALLENGER: "1"}
+
+
+def test_a_version_that_is_decided_on_or_in_use_is_no_challenger_again(three: ModelRegistry) -> None:
+    three.record("3", {DECISION_TAG: "kept"})
+    three.dismiss("3")
+    run_ids = [MlflowClient().get_model_version("minigpt", version).run_id for version in "123"]
+
+    assert [three.register(run_id) for run_id in run_ids] == ["1", "2", "3"]
+    assert three.aliases() == {CHAMPION: "2", PREVIOUS_CHAMPION: "1"}
 
 
 def test_a_dismissed_version_is_no_challenger(three: ModelRegistry) -> None:
@@ -121,10 +160,10 @@ def test_a_dismissed_version_is_no_challenger(three: ModelRegistry) -> None:
 @pytest.mark.parametrize("moves", range(3))
 def test_a_crash_while_a_version_is_promoted_leaves_one_champion(three: ModelRegistry, moves: int) -> None:
     with pytest.raises(Killed):
-        ModelRegistry("minigpt", DyingClient(moves)).promote("3")  # type: ignore[arg-type]
+        ModelRegistry("minigpt", DyingClient(moves)).promote("3", "2")  # type: ignore[arg-type]
 
     assert three.aliases()[CHAMPION] == ("2" if moves < 2 else "3")
-    three.promote("3")
+    three.promote("3", "2")
     assert three.aliases()[CHAMPION] == "3"
     assert CHALLENGER not in three.aliases()
     assert three.aliases()[PREVIOUS_CHAMPION] == "2"
@@ -144,7 +183,8 @@ def test_going_back_swaps_champion_and_previous_champion(
 ) -> None:
     assert three.go_back(version) == in_use
 
-    assert three.aliases() == {CHAMPION: in_use, PREVIOUS_CHAMPION: "2", CHALLENGER: "3"}
+    challenger = {} if in_use == "3" else {CHALLENGER: "3"}
+    assert three.aliases() == {CHAMPION: in_use, PREVIOUS_CHAMPION: "2"} | challenger
 
 
 @pytest.mark.parametrize(
@@ -157,10 +197,25 @@ def test_going_back_to_where_nothing_is_is_refused(three: ModelRegistry, version
     assert three.aliases()[CHAMPION] == "2"
 
 
+def test_the_way_back_is_known_before_it_is_gone(three: ModelRegistry) -> None:
+    assert [three.find_way_back(version) for version in (None, "1", "3")] == ["1", "1", "3"]
+    assert three.aliases()[CHAMPION] == "2"
+
+
+def test_behind_a_crash_while_going_back_there_is_nothing_to_go_back_to(three: ModelRegistry) -> None:
+    with pytest.raises(Killed):
+        ModelRegistry("minigpt", DyingClient(1)).go_back()  # type: ignore[arg-type]
+
+    with pytest.raises(RegistryError, match="Version 1 of minigpt is in use already"):
+        three.go_back()
+    three.dismiss("3")  # as the next decision does
+    assert three.aliases() == {CHAMPION: "1"}
+
+
 def test_going_back_from_the_first_champion_is_refused(
     registry: ModelRegistry, log_run: Callable[[], str]
 ) -> None:
-    registry.promote(registry.register(log_run()))
+    registry.promote(registry.register(log_run()), None)
 
     with pytest.raises(RegistryError, match="no previous champion to go back to: name a version, one of 1"):
         registry.go_back()
@@ -172,6 +227,33 @@ def test_a_decision_is_in_the_tags_of_its_version(three: ModelRegistry) -> None:
     assert MlflowClient().get_model_version("minigpt", "3").tags == {
         "decision": "kept", "reason": "no better than noise"
     }  # fmt: skip
+
+
+def test_tags_are_those_of_the_version_and_of_its_run_while_it_is_there(three: ModelRegistry) -> None:
+    run_id = MlflowClient().get_model_version("minigpt", "3").run_id
+    MlflowClient().set_tag(run_id, "data", "data/test")
+    MlflowClient().set_tag(run_id, "decision", "of the run")
+    assert "decision" not in three.tags("3")  # which may be of another registered model
+    three.record("3", {"decision": "kept", "long": "x" * 6000})
+
+    assert three.tags("3").items() >= {"data": "data/test", "decision": "kept", "long": "x" * 5000}.items()
+
+    mlflow.tracking._tracking_service.utils._get_store()._hard_delete_run(run_id)  # as `mlflow gc`
+    assert three.tags("3") == {"decision": "kept", "long": "x" * 5000}
+
+
+def test_each_record_is_an_artifact_beside_those_of_before(three: ModelRegistry) -> None:
+    records = [
+        {"outcome": "promoted", "decided_at": "2026-11-26 12:00:00 UTC"},
+        {"outcome": "rolled back", "decided_at": "2026-11-27 12:00:01 UTC"},
+    ]
+    for record in records:
+        three.log_record("2", record)
+
+    run_id = MlflowClient().get_model_version("minigpt", "2").run_id
+    paths = [file.path for file in MlflowClient().list_artifacts(run_id, "promotion")]
+    assert paths == ["promotion/20261126120000_promoted.json", "promotion/20261127120001_rolled_back.json"]
+    assert [mlflow.artifacts.load_dict(f"runs:/{run_id}/{path}") for path in paths] == records
 
 
 def test_the_model_of_a_version_is_fetched(three: ModelRegistry, tmp_path: Path) -> None:

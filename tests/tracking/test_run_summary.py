@@ -1,12 +1,14 @@
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
+from rich.console import Console
 
-from minigpt_pipeline.datasets import PageDataset, TextFileDataset, TrainedModelDataset
-from minigpt_pipeline.tracking.run_summary import print_summary
+from minigpt_pipeline.datasets import JsonDataset, PageDataset, TextFileDataset, TrainedModelDataset
+from minigpt_pipeline.tracking.run_summary import print_decision, print_summary
 
 METRICS = {
     "test/loss": 2.1612,
@@ -180,6 +182,70 @@ def test_it_shows_no_figures_of_texts_where_none_were_measured(capsys: pytest.Ca
     summarize("quality_metrics", quality={})
 
     assert "people" not in capsys.readouterr().out
+
+
+DECISION: dict[str, Any] = {
+    "outcome": "kept",
+    "champion": "2",
+    "reasons": ["Version 1 can't be used", "Version 3 is worse [bold]than[/bold] version 2"],
+    "candidate": {"version": "3", "figures": {"perplexity": 88.76543, "seq_rep_4": None}},
+    "incumbents": [
+        {"version": "2", "in_use": True, "figures": {"perplexity": 87.5}},
+        {"version": "1", "in_use": False, "figures": {}},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "champion", "said"),
+    [
+        ("promoted", "3", "Version 3 is in use from now on"),
+        ("kept", "2", "Version 2 stays in use"),
+        ("restored", "1", "Version 1 is in use again"),
+        ("vacant", None, "No version is in use"),
+    ],
+)
+def test_it_says_what_was_decided_on_what_figures_and_why(
+    outcome: str, champion: str | None, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_decision(Console(width=100), DECISION | {"outcome": outcome, "champion": champion})
+
+    out = capsys.readouterr().out
+    rows = [
+        [cell.strip() for cell in line.replace("┃", "│").split("│")[1:-1]]
+        for line in out.splitlines()
+        if line[:1] in {"│", "┃"}
+    ]
+    assert rows == [
+        ["", "version 3,", "version 2,", "version 1,"],
+        ["", "candidate", "champion", "champion before"],
+        ["perplexity", "88.765", "87.5", ""],
+        ["seq_rep_4", "", "", ""],
+    ]
+    assert out.splitlines()[-3:] == [said, *(f"  {reason}" for reason in DECISION["reasons"])]
+
+
+def test_a_decision_without_figures_has_no_table(capsys: pytest.CaptureFixture[str]) -> None:
+    settled = DECISION | {"candidate": {"version": "3", "figures": {}}, "incumbents": []}
+
+    print_decision(Console(), settled)
+
+    assert "candidate" not in capsys.readouterr().out
+
+
+def test_the_decision_of_a_run_is_shown_with_its_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = JsonDataset(filepath=str(tmp_path / "promotion_decision.json"))
+    record.save(DECISION)
+    pipeline = Pipeline([Node(make_nothing, inputs=None, outputs="promotion_decision", name="make_nothing")])
+
+    print_summary(pipeline, DataCatalog({"promotion_decision": record}), "run-id", "a store")
+
+    out = capsys.readouterr().out
+    assert "Version 2 stays in use" in out
+    assert f"Record  {tmp_path / 'promotion_decision.json'}" in out
+    assert out.splitlines()[-1].startswith("Next    `make versions` lists all, `make rollback` puts")
 
 
 def test_it_shows_five_texts_of_the_first_prompt_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:

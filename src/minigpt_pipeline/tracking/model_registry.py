@@ -98,7 +98,8 @@ class ModelRegistry:
             if not _is(error, RESOURCE_DOES_NOT_EXIST):
                 raise
             of_run = {}
-        return {**of_run, **found.tags}
+        # What was decided may be of another registered model that has a version of the same run.
+        return {name: text for name, text in of_run.items() if name != DECISION_TAG} | found.tags
 
     def promote(self, version: str, previous: str | None) -> None:
         """Put a version in use.
