@@ -246,6 +246,19 @@ print(sorted(slow & set(sys.modules)))
 
 
 @pytest.mark.parametrize(
+    ("module", "loaded"), [("definitions", ["dagster"]), ("__main__", []), ("kedro_process", [])]
+)
+def test_what_schedules_keep_in_memory_is_small(module: str, loaded: list[str]) -> None:
+    code = f"""
+import sys
+import minigpt_pipeline.scheduling.{module}
+large = {{"dagster", "kedro", "mlflow", "pandas", "tensorflow", "requests"}}
+print(sorted(large & set(sys.modules)))
+"""
+    assert run_python(code).strip() == str(loaded)
+
+
+@pytest.mark.parametrize(
     ("module", "addition", "contract"),
     [
         ("text/vocabulary.py", "import minigpt_pipeline.model.losses", "Each room knows only those below it"),
@@ -268,6 +281,7 @@ print(sorted(slow & set(sys.modules)))
             "Pipelines meet only in the catalog",
         ),
         ("pipelines/training/nodes.py", "import minigpt_pipeline.tracking", "Nodes do not know the tracking"),
+        ("tracking/session.py", "import dagster", "Only scheduling imports Dagster"),
     ],
 )
 @pytest.mark.slow
