@@ -92,14 +92,14 @@ class ModelRegistry:
     def tags(self, version: str) -> dict[str, str]:
         """Return the tags of a version, those of the run that it comes from among them, where that is still there."""
         found = self._client.get_model_version(self.name, version)
+        of_run: dict[str, str] = {}
         try:
             of_run = self._client.get_run(found.run_id).data.tags
         except MlflowException as error:
             if not _is(error, RESOURCE_DOES_NOT_EXIST):
                 raise
-            of_run = {}
         # What was decided may be of another registered model that has a version of the same run.
-        return {name: text for name, text in of_run.items() if name != DECISION_TAG} | found.tags
+        return {**{name: text for name, text in of_run.items() if name != DECISION_TAG}, **found.tags}
 
     def promote(self, version: str, previous: str | None) -> None:
         """Put a version in use.
@@ -203,7 +203,9 @@ class ModelRegistry:
         try:
             return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
         except (MlflowException, OSError) as error:
-            raise RegistryError(f"Version {version} of {self.name} can't be fetched: {error}") from error
+            raise RegistryError(
+                f"Version {version} of {self.name} has no {MODEL_FILE} that can be fetched: {error}"
+            ) from error
 
 
 def _is(error: MlflowException, code: int) -> bool:
