@@ -182,15 +182,15 @@ def test_kedro_reads_the_types_of_every_node(whole: Pipeline, caplog: pytest.Log
     assert {name.removeprefix("params:") for name in typed} == groups
 
 
-@pytest.mark.parametrize("name", [*STAGES, "data", "comparison", "sweep", "__default__"])
+@pytest.mark.parametrize("name", [*STAGES, "data", "comparison", "incoming", "sweep", "__default__"])
 def test_every_pipeline_of_the_design_is_registered(name: str) -> None:
     bootstrap_project(PROJECT)
 
     assert pipelines[name].nodes
 
 
-@pytest.mark.parametrize("name", ["comparison", "sweep"])
-def test_the_default_pipeline_compares_and_searches_nothing(name: str) -> None:
+@pytest.mark.parametrize("name", ["comparison", "incoming", "sweep"])
+def test_the_default_pipeline_compares_searches_and_takes_in_nothing(name: str) -> None:
     bootstrap_project(PROJECT)
 
     assert not set(pipelines[name].nodes) & set(pipelines["__default__"].nodes)
