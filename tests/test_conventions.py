@@ -195,7 +195,9 @@ def test_kedro_reads_the_types_of_every_node(whole: AllPipelines, caplog: pytest
     assert {name.removeprefix("params:") for name in typed} == groups
 
 
-@pytest.mark.parametrize("name", [*STAGES, "data", "comparison", "sweep", "retraining", "__default__"])
+@pytest.mark.parametrize(
+    "name", [*STAGES, "data", "comparison", "incoming", "promotion", "sweep", "retraining", "__default__"]
+)
 def test_every_pipeline_of_the_design_is_registered(name: str) -> None:
     bootstrap_project(PROJECT)
 

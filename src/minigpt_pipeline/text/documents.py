@@ -110,7 +110,8 @@ def _read_parquet(member: ArchiveMember) -> pd.DataFrame:
 
 def _read_json_lines(member: ArchiveMember) -> pd.DataFrame:
     rows = []
-    for number, line in enumerate(decode(member).splitlines(), start=1):
+    # Not by `splitlines`: a JSON string may have separators of Unicode in it.
+    for number, line in enumerate(decode(member).split("\n"), start=1):
         if not line.strip():
             continue
         try:

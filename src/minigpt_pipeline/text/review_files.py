@@ -150,10 +150,6 @@ def _to_text(value: Any, where: str) -> str | None:
     if not pd.api.types.is_scalar(value):
         raise ValueError(f"The {where} is a {type(value).__name__}, expected a string")
     text = None if pd.isna(value) else str(value)
-    try:
-        (text or "").encode()
-    except UnicodeEncodeError as error:  # JSON can name half a character
-        raise ValueError(f"The {where} is no text: {error.reason}") from error
     return text or None
 
 
