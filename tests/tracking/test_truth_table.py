@@ -3,7 +3,7 @@
 Only fresh processes are left out, which take seconds: see test_model_versions.py.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -178,9 +178,8 @@ def list_aliases() -> dict[str, str]:
 
 
 @pytest.fixture(autouse=True)
-def _no_fresh_processes(store: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _no_fresh_processes(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MlflowModelVersion, "try_out", try_out_here)
-    yield
 
 
 @pytest.mark.parametrize("row", ROWS)
