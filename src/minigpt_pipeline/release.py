@@ -73,7 +73,7 @@ class Release:
         problem = MlflowModelVersion(self._registry, version).try_out(prompts).problem
         if problem:
             raise RegistryError(
-                f"Version {version} of {self.name} can't be used, and version {former} stays in use: {problem}"
+                f"Version {version} of {self.name} can't be used, and {name_version(former)} stays in use: {problem}"
             )
         record = {
             "outcome": "rolled back",
@@ -84,7 +84,7 @@ class Release:
             "decided_at": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
         }
         self._registry.log_record(version, record)
-        told = f"{record['decided_at']}: from version {former} to version {version}, {reason}"
+        told = f"{record['decided_at']}: from {name_version(former)} to version {version}, {reason}"
         for number in filter(None, {version, former}):
             self._registry.record(number, {"rollback": told})
         return self._registry.go_back(version), former
@@ -95,6 +95,11 @@ class Release:
         known = environment if environment and (self._project / "conf" / environment).is_dir() else None
         with KedroSession.create(self._project, env=known or "base") as session:
             return session.load_context().config_loader
+
+
+def name_version(number: str | None) -> str:
+    """Name a version in a sentence; null where no version is in use."""
+    return "none" if number is None else f"version {number}"
 
 
 def describe(number: str, aliases: str, tags: dict[str, str]) -> Iterator[str]:
@@ -137,7 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (RegistryError, TrackingStoreError) as error:
         Console(stderr=True, highlight=False).print(f"Error: {escape(str(error))}", soft_wrap=True)
         return 1
-    console.print(f"Version {version} of {release.name} is in use, in place of version {former}")
+    console.print(f"Version {version} of {release.name} is in use, in place of {name_version(former)}")
     return 0
 
 
