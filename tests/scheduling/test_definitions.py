@@ -93,13 +93,9 @@ def test_a_child_that_fails_is_retried_in_the_same_cycle_and_both_are_told(
     assert len({call["process"] for call in told}) == 3
     text = "`kedro run --pipelines data --env test` ended with exit code 1: two\nthree"
     assert {call["text"] for call in told} == {text}
-    delays = [
-        event.event_specific_data.seconds_to_wait
-        for event in instance.all_logs(result.run_id)
-        if event.is_dagster_event and event.dagster_event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY
-        for event in [event.dagster_event]
-    ]
-    assert delays == [0.01, 0.03]
+    messages = [event.message for event in instance.all_logs(result.run_id)]
+    delays = [re.match(r"Tried again in (\S+) s: ", message) for message in messages]
+    assert [delay[1] for delay in delays if delay] == ["0.01", "0.02"]
 
 
 def test_a_child_that_is_killed_is_a_failure_that_says_so(
@@ -126,7 +122,7 @@ def test_a_child_that_finds_another_at_work_is_no_failure(
     assert len(list(home.logs.iterdir())) == 2
     assert only_run(instance).tags[OUTCOME_TAG] == "skipped"
     messages = [event.message for event in instance.all_logs(result.run_id)]
-    assert "Tried again: another one is at work" in messages
+    assert "Tried again in 0.01 s: another one is at work" in messages
     assert "Skipped: another one is at work" in messages
 
 
@@ -214,6 +210,16 @@ def test_new_data_begins_one_run_for_each_drop(home: Home, instance: dg.DagsterI
     keys = [one.run_key for one in (first, again, second) if isinstance(one, dg.RunRequest)]
     assert len(keys) == 3
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_a_drop_that_a_run_has_left_there_begins_no_other(home: Home, instance: dg.DagsterInstance) -> None:
+    (home.project / "data/01_raw/incoming").mkdir(parents=True)
+    (home.project / "data/01_raw/incoming/one.txt").write_text("a film")
+    sensor = make_definitions(make_settings(), home).resolve_sensor_def("new_data")
+    context = dg.build_sensor_context(instance)
+
+    assert isinstance(sensor(context), dg.RunRequest)
+    assert isinstance(sensor(dg.build_sensor_context(instance, context.cursor)), dg.SkipReason)
 
 
 def test_new_data_waits_while_something_is_at_work(home: Home, instance: dg.DagsterInstance) -> None:

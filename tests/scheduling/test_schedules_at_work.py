@@ -23,7 +23,7 @@ from minigpt_pipeline.scheduling.definitions import CYCLE_TAG
 
 PATIENCE = 90.0
 QUICK = {"timezone": "UTC", "pipeline": "data", "environment": "test", "retries": 0, "retry_delay": 1}
-NEVER = {"cron": "0 0 29 2 *", **QUICK, "enabled": True}
+NEVER = {**QUICK, "cron": "0 0 29 2 *", "retries": 2, "enabled": True}
 LOOK_OFTEN = {"schedule": "quick", "look_every": 1, "quiet": 0}
 MEMORY = 250
 """MB that it may take while it waits."""

@@ -1,7 +1,7 @@
 """`python -m minigpt_pipeline.scheduling`, behind `make schedule`: run the schedules until Ctrl-C.
 
-This process watches over those of Dagster: one that serves the project's definitions, the daemon, and the pages. It
-loads nothing slow, and each of them ends with it, also where it is killed.
+This process watches over those of Dagster: one that serves the project's definitions, the daemon, and the pages. They
+are forks of it, and end with it, also where it is killed. It loads what they share, when all is known to be in order.
 """
 
 import argparse

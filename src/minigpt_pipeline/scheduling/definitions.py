@@ -7,9 +7,10 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import dagster as dg
 
@@ -108,14 +109,7 @@ def make_job(name: str, schedule: Schedule, home: Home) -> dg.JobDefinition:
     """
     command = " ".join(["kedro run", *schedule.arguments])
 
-    @dg.op(
-        name=f"kedro_run_{name}",
-        description=f"`{command}`",
-        retry_policy=dg.RetryPolicy(
-            max_retries=schedule.retries, delay=schedule.retry_delay, backoff=dg.Backoff.EXPONENTIAL
-        ),
-        out=dg.Out(dg.Nothing),
-    )
+    @dg.op(name=f"kedro_run_{name}", description=f"`{command}`", out=dg.Out(dg.Nothing))
     def run_kedro(context: dg.OpExecutionContext) -> None:
         run_once(context, name, schedule, home)
 
@@ -142,8 +136,8 @@ def run_once(context: dg.OpExecutionContext, name: str, schedule: Schedule, home
         home: Of the project.
 
     Raises:
-        Failure: If it failed; the op's policy retries it.
-        RetryRequested: If another one is at work, and retries are left.
+        Failure: If it failed, and no retries are left.
+        RetryRequested: If it failed or another one is at work, and retries are left.
     """
     cycle = find_cycle(context.instance, context.run_id)
     log = (
@@ -157,16 +151,18 @@ def run_once(context: dg.OpExecutionContext, name: str, schedule: Schedule, home
     if code == 0:
         return
     reason = child.describe_end()
+    is_last = context.retry_number >= schedule.retries or child.is_abandoned
     if code == LOCKED:
-        if context.retry_number < schedule.retries:
-            context.log.warning("Tried again: %s", reason)
-            raise dg.RetryRequested(schedule.retries, schedule.pause_before(context.retry_number + 1))
+        if not is_last:
+            retry(context, schedule, reason)
         context.log.warning("Skipped: %s", reason)
         context.instance.add_run_tags(context.run_id, {OUTCOME_TAG: "skipped"})
         return
     ended = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
     text = f"`kedro run {' '.join(schedule.arguments)}` {ended}: {reason}"
     runs = tell_mlflow(child.description, cycle, name, schedule, text, context, home)
+    if not is_last:
+        retry(context, schedule, text)
     raise dg.Failure(
         text,
         metadata={
@@ -175,8 +171,26 @@ def run_once(context: dg.OpExecutionContext, name: str, schedule: Schedule, home
             "log": dg.MetadataValue.path(str(log)),
             "mlflow_runs": runs,
         },
-        allow_retries=not child.is_abandoned,
     )
+
+
+def retry(context: dg.OpExecutionContext, schedule: Schedule, reason: str) -> NoReturn:
+    """Wait, and let Dagster try the op again.
+
+    Dagster's own policy would also try again what somebody has ended, and would not hear of an end while it waits.
+
+    Args:
+        context: Of the op.
+        schedule: How long to wait.
+        reason: For the log.
+
+    Raises:
+        RetryRequested: Always.
+    """
+    pause = schedule.retry_delay * 2**context.retry_number
+    context.log.warning("Tried again in %g s: %s", pause, reason)
+    time.sleep(pause)
+    raise dg.RetryRequested(schedule.retries)
 
 
 def find_cycle(instance: dg.DagsterInstance, run_id: str) -> str:
@@ -284,6 +298,9 @@ def make_new_data_sensor(
         drop = describe_drop(folder, new_data.quiet, datetime.now(UTC).timestamp())
         if drop is None:
             return dg.SkipReason(f"Nothing new lies in {new_data.folder}, or it is still being written")
+        if drop == context.cursor:
+            return dg.SkipReason(f"What lies in {new_data.folder} has begun a run, which has left it there")
+        context.update_cursor(drop)
         say(NEW_DATA, f"something new lies in {new_data.folder}: {new_data.schedule} begins")
         return dg.RunRequest(run_key=drop, tags={"minigpt/new_data": drop})
 
@@ -323,9 +340,6 @@ def find_failure(context: dg.RunFailureSensorContext) -> str:
         data = event.step_failure_data
         if data.user_failure_data and data.user_failure_data.description:
             return data.user_failure_data.description
-        error = data.error
-        while error and error.cause:  # of "Exceeded max_retries"
-            error = error.cause
-        if error:
-            return error.message.partition(": ")[2].strip() or error.message
+        if data.error:
+            return data.error.message.strip()
     return context.failure_event.message or "no reason is known"

@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 DAYS_KEPT = 90
 """For which runs and what they have said are kept."""
+LOG_WIDTH = 140
+"""Characters of a line where no terminal says how many it has."""
 PATIENCE = 90.0
 """Seconds that runs may take to end: more than a child has."""
 LEFT_BEHIND = [status for status in UNFINISHED if status is not dg.DagsterRunStatus.QUEUED]
@@ -169,7 +171,7 @@ def begin(home: Home) -> None:
     if (since := home.last_stamp()) is not None:
         report_missed_ticks(settings, since, now.timestamp())
     home.begin()
-    Console(highlight=False).print(tabulate(settings, now))
+    Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH).print(tabulate(settings, now))
 
 
 def end(home: Home) -> None:

@@ -55,7 +55,7 @@ class Schedule(Settings):
     params: dict[str, Annotated[Setting, BeforeValidator(_write)]] = {}
     retries: Annotated[int, Field(ge=0, le=10)]
     retry_delay: Annotated[float, Field(gt=0)]
-    """Seconds before the first retry; Dagster waits 3, 7, 15 times as long before further ones."""
+    """Seconds before the first retry; each further one waits twice as long."""
     enabled: bool
 
     @field_validator("cron")
@@ -88,10 +88,6 @@ class Schedule(Settings):
             *("--pipelines", self.pipeline, "--env", self.environment),
             *(("--params", params) if params else ()),
         ]
-
-    def pause_before(self, retry: int) -> float:
-        """Return the seconds before a retry, counted from 1, as Dagster has them."""
-        return float(self.retry_delay * (2**retry - 1))
 
 
 class NewData(Settings):
