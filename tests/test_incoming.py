@@ -44,7 +44,7 @@ def project(trained_on_archive: Path, tmp_path: Path) -> Iterator[Path]:
     """A copy of it for each test."""
     copy = tmp_path / "project"
     shutil.copytree(trained_on_archive, copy, ignore=shutil.ignore_patterns("mlflow.db*", "mlartifacts"))
-    yield copy
+    return copy
 
 
 def drop(project: Path, name: str, reviews: pd.DataFrame) -> Path:
