@@ -3,7 +3,7 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def trained_on_archive(make_project: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture
-def project(trained_on_archive: Path, tmp_path: Path) -> Iterator[Path]:
+def project(trained_on_archive: Path, tmp_path: Path) -> Path:
     """A copy of it for each test."""
     copy = tmp_path / "project"
     shutil.copytree(trained_on_archive, copy, ignore=shutil.ignore_patterns("mlflow.db*", "mlartifacts"))
