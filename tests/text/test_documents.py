@@ -120,3 +120,9 @@ def test_lines_of_json_end_at_a_line_feed_alone() -> None:
 
 def test_a_mark_of_byte_order_is_no_part_of_a_column() -> None:
     assert texts({"a.csv": "\ufefftext\nHello\n".encode()}) == {"a.csv#1": "Hello"}
+
+
+def test_blank_rows_of_a_table_are_counted_and_the_end_of_the_file_is_none() -> None:
+    table = parse({"t.csv": b'text\n   \n""\nHello\n\nYes\n\n\n'})
+
+    assert [str(text).strip() for text in table["text"].fillna("")] == ["", "", "Hello", "", "Yes"]

@@ -91,7 +91,9 @@ def _read_rows(
 def _read_csv(member: ArchiveMember, separator: str = ",") -> pd.DataFrame:
     try:
         text = decode(member).removeprefix("\ufeff")  # some spreadsheets begin a file with this mark
-        return pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False)
+        # A line of spaces may be a blank text, which somebody should count; empty lines at the end are none.
+        lines = io.StringIO(text.rstrip("\r\n"))
+        return pd.read_csv(lines, sep=separator, dtype=str, keep_default_na=False, skip_blank_lines=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ValueError(f"{member.name} can't be read as a table: {error}") from error
 
