@@ -1,6 +1,5 @@
 """Files are old and whole, or new and whole, also where Ctrl-C is pressed while they are replaced."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -58,7 +57,7 @@ def test_all_of_a_folder_is_waited_for_but_no_link(folder: Path, monkeypatch: py
     synced: list[str] = []
     monkeypatch.setattr(
         "minigpt_pipeline.files.os.fsync",
-        lambda opened: synced.append(os.readlink(f"/proc/self/fd/{opened}")),
+        lambda opened: synced.append(str(Path(f"/proc/self/fd/{opened}").readlink())),
     )
 
     write_through(folder)
