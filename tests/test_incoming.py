@@ -32,7 +32,7 @@ def kedro_run(project: Path, *pipelines: str, parameters: dict[str, Any] | None 
 
 
 @pytest.fixture(scope="module")
-def trained_on_archive(make_project: Callable[[str], Path]) -> Path:
+def with_token_ids(make_project: Callable[[str], Path]) -> Path:
     """A project that has token ids of the embedded corpus."""
     project = make_project("new_data")
     kedro_run(project, "data")
@@ -40,10 +40,17 @@ def trained_on_archive(make_project: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture
+<<<<<<< HEAD
 def project(trained_on_archive: Path, tmp_path: Path) -> Path:
     """A copy of it for each test."""
     copy = tmp_path / "project"
     shutil.copytree(trained_on_archive, copy, ignore=shutil.ignore_patterns("mlflow.db*", "mlartifacts"))
+=======
+def project(with_token_ids: Path, tmp_path: Path) -> Path:
+    """A copy of it for each test."""
+    copy = tmp_path / "project"
+    shutil.copytree(with_token_ids, copy, ignore=shutil.ignore_patterns("mlflow.db*", "mlartifacts"))
+>>>>>>> incoming
     return copy
 
 

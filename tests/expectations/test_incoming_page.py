@@ -25,7 +25,17 @@ def test_an_accepted_batch_is_told_with_its_counts_and_expectations() -> None:
     assert "10 read 9 taken 1 known" in text
     assert "Batch 0a1b , 1,234 bytes" in text
     assert "Not measured: there are no training reviews yet" in text
+    assert "Expectations, 1 of 1 met" in text
     assert "✓ met Each text has at least 20 characters." in text
+
+
+def test_what_a_critical_expectation_costs_is_the_batch() -> None:
+    broken = make_expectation(name="reviews_are_enough", severity="critical", success=False, observed=1)
+    validation = make_report(broken, refused_by=["reviews_are_enough"])
+
+    assert "Else the whole batch is quarantined." in read(
+        render_incoming([make_batch(validation=validation)])
+    )
 
 
 def test_a_refused_batch_tells_its_reasons_and_what_was_not_read() -> None:
@@ -66,8 +76,8 @@ def test_a_run_without_news_and_one_with_several(count: int, shown: str) -> None
     assert shown in read(html)
     ids = re.findall(r'id="([^"]*)"', html)
     assert len(ids) == len(set(ids))
-    for name in re.findall(r'aria-labelledby="([^"]*)"', html):
-        assert name in ids
+    assert set(re.findall(r'(?:aria-labelledby|href)="#?(batch[^"]*)"', html)) <= set(ids)
+    assert html.count('<a href="#batch-') == (count if count > 1 else 0)
 
 
 def test_the_page_asks_for_nothing_from_anywhere() -> None:

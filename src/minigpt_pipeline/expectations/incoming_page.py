@@ -17,6 +17,8 @@ CONSEQUENCES = {
     BatchOutcome.TAKEN_BEFORE: "Nothing has changed.",
 }
 
+REFUSAL = "Else the whole batch is quarantined."
+
 FIGURES = (
     ("reviews", "Reviews", "{:,.0f}"),
     ("words_mean", "Words of a review, mean", "{:.1f}"),
@@ -74,7 +76,7 @@ def _describe(report: dict[str, Any]) -> BatchSection:
         consequence=CONSEQUENCES[BatchOutcome(report["outcome"])],
         warnings=[*report["warnings"], *drift["warnings"].values()],
         drift=list_drift(drift["figures"], drift["warnings"]),
-        expectations=sort_expectations(validation) if validation else [],
+        expectations=sort_expectations(validation, REFUSAL) if validation else [],
     )
 
 
