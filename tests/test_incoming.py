@@ -40,17 +40,10 @@ def with_token_ids(make_project: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture
-<<<<<<< HEAD
-def project(trained_on_archive: Path, tmp_path: Path) -> Path:
-    """A copy of it for each test."""
-    copy = tmp_path / "project"
-    shutil.copytree(trained_on_archive, copy, ignore=shutil.ignore_patterns("mlflow.db*", "mlartifacts"))
-=======
 def project(with_token_ids: Path, tmp_path: Path) -> Path:
     """A copy of it for each test."""
     copy = tmp_path / "project"
     shutil.copytree(with_token_ids, copy, ignore=shutil.ignore_patterns("mlflow.db*", "mlartifacts"))
->>>>>>> incoming
     return copy
 
 
