@@ -99,7 +99,7 @@ class ModelRegistry:
                 raise
             of_run = {}
         # What was decided may be of another registered model that has a version of the same run.
-        return {name: text for name, text in of_run.items() if name != DECISION_TAG} | found.tags
+        return {**{name: text for name, text in of_run.items() if name != DECISION_TAG}, **found.tags}
 
     def promote(self, version: str, previous: str | None) -> None:
         """Put a version in use.
