@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 ENV ?= sample
 RUNS ?= last-2
+VERSION ?=
+REASON ?=
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12)
 BIN := .venv/bin
 
