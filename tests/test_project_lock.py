@@ -4,13 +4,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
+from filelock import FileLock
 
-from minigpt_pipeline import doctor
+from minigpt_pipeline import doctor, project_lock
 from minigpt_pipeline.project_lock import (
     LOCK,
     NOTE,
@@ -82,23 +86,21 @@ def test_who_was_killed_is_not_taken_for_who_holds_the_lock(tmp_path: Path) -> N
     assert find_holder(tmp_path) is None
 
 
-def test_a_glance_at_the_lock_refuses_nobody(tmp_path: Path) -> None:
-    look = f"""
-from pathlib import Path
-from minigpt_pipeline.project_lock import is_held
-print("looking", flush=True)
-while True:
-    is_held(Path({str(tmp_path)!r}))
-"""
-    with holding(tmp_path, [], "base"):
-        pass
-    with subprocess.Popen([sys.executable, "-c", look], stdout=subprocess.PIPE, text=True) as looking:
-        assert looking.stdout is not None
-        assert looking.stdout.readline() == "looking\n"
-        for _ in range(20):
-            with holding(tmp_path, [], "base"):
-                pass
-        looking.kill()
+def test_a_glance_at_the_lock_refuses_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(project_lock, "GLANCE", 60)
+    (tmp_path / "data").mkdir()
+    looking = Event()
+
+    def look() -> None:
+        with FileLock(tmp_path / LOCK):
+            looking.set()
+            time.sleep(0.2)
+
+    with ThreadPoolExecutor() as threads:
+        threads.submit(look)
+        looking.wait()
+        with holding(tmp_path, [], "base"):
+            assert is_held(tmp_path)
 
 
 def test_waiting_is_told_once_and_ends_with_the_other(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_nothing_is_new_where_nothing_lies(tmp_path: Path) -> None:
 
 
 def test_what_was_just_changed_is_left_alone(tmp_path: Path) -> None:
-    path = drop(tmp_path / "batch/one.txt")
+    path = drop(tmp_path / "one.txt")
     os.utime(path, (0, 0))  # as a file has that is copied with its time
     now = time.time()
 

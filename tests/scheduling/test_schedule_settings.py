@@ -24,7 +24,9 @@ def refuse(**nightly: Any) -> str:
     return str(refused.value)
 
 
-@pytest.mark.parametrize("cron", ["0 25 * * *", "every night", "0 3 * *", "0 0 31 2 *", "0 3 * * * *", ""])
+@pytest.mark.parametrize(
+    "cron", ["0 25 * * *", "every night", "0 3 * *", "0 0 31 2 *", "*/90 * * * *", "0 3 * * * *", ""]
+)
 def test_what_is_no_cron_is_refused(cron: str) -> None:
     message = refuse(cron=cron)
 
