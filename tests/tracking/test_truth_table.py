@@ -117,7 +117,7 @@ ROWS: dict[str, tuple[list[str], Callable[[], None], dict[str, float], str, dict
     ),
     "champion's artifacts deleted": (
         ["fresh", "trained"], lambda: lose_artifacts("1"), {}, "promoted", {CHAMPION: "2"},
-        "Version 1 can't be used: Version 1 of minigpt can't be fetched",
+        "Version 1 can't be used: Version 1 of minigpt has no artifacts/trained_model.keras",
     ),
     "champion's file corrupt, no better than the one before": (
         ["worse", "trained", "worse"], lambda: damage("2"), {}, "restored", KEPT,
