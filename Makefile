@@ -8,6 +8,7 @@ ENV ?= sample
 RUNS ?= last-2
 VERSION ?=
 REASON ?=
+HEADLESS ?=
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12)
 BIN := .venv/bin
 
@@ -71,6 +72,11 @@ ui: install ## MLflow's pages, with a link to the runs (PORT=5000)
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --backend-store-uri sqlite:///mlflow.db \
 		--artifacts-destination mlartifacts --host 127.0.0.1 --port $(PORT) --workers 1
 
+.PHONY: schedule
+schedule: PORT ?= 3000
+schedule: install ## Run the schedules of conf/base/schedules.yml until Ctrl-C, with Dagster's pages (PORT=3000; HEADLESS=1: without)
+	@exec $(BIN)/python -m minigpt_pipeline.scheduling --port $(PORT) $(if $(HEADLESS),--headless)
+
 .PHONY: compare
 compare: install ## One page that compares runs: RUNS="ID ID ..." (beginnings of ids, names, last, last-3; default last-2)
 	$(BIN)/kedro run --pipelines comparison --params "comparison.runs=\"$(RUNS)\""
@@ -121,5 +127,6 @@ lock: install ## Resolve pyproject.toml again into requirements.lock
 		--generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
 .PHONY: clean
-clean: ## Remove what runs have made; the archive, mlflow.db and its artifacts stay
-	rm -rf data/0[2-8]_* data/sample data/test data/keras_example data/own_text build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+clean: ## Remove what runs have made; the archive, new data, mlflow.db and its artifacts stay
+	rm -rf data/0[2-8]_* data/[!0]*/0[2-8]_* build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find data -mindepth 1 -maxdepth 1 -type d -empty ! -name 01_raw -delete

@@ -148,7 +148,7 @@ def open_store(project: Path, environment: str) -> ModelRunStore:
 def read_parameters(project: Path, model: Shown) -> dict[str, str]:
     """Return what a model and its texts are made with as the configuration has it now, flattened as MLflow has it."""
     from benchmarks.project import open_catalog
-    from minigpt_pipeline.tracking.parameter_logging import flatten_parameters
+    from minigpt_pipeline.tracking.flat_parameters import flatten_parameters
 
     catalog = open_catalog(model.environment, {"vectorization": {"tokenizer": model.tokenizer}}, project)
     parameters = flatten_parameters("compute", catalog.load("compute"))

@@ -12,13 +12,14 @@ from minigpt_pipeline.pipeline_registry import register_pipelines
 
 PAGE = Path(__file__).parent / "architecture.md"
 PACKAGE = "minigpt_pipeline"
+COMPOSED = {"data", "retraining", "__default__"}
 ENTRANCES = {"__main__", "doctor", "pipeline_registry", "settings"}
 """Where a process begins: they import what they start."""
 
 
 def draw_pipelines(pipelines: dict[str, Pipeline]) -> str:
     """Return, in Mermaid's words, which pipeline makes what another one reads."""
-    stages = {name: pipeline for name, pipeline in pipelines.items() if name not in {"data", "__default__"}}
+    stages = {name: pipeline for name, pipeline in pipelines.items() if name not in COMPOSED}
     makers = {dataset: name for name, pipeline in stages.items() for dataset in pipeline.all_outputs()}
     crossing: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name, pipeline in stages.items():

@@ -32,29 +32,42 @@ def catalog(request: pytest.FixtureRequest) -> DataCatalog:
         return session.load_context().catalog
 
 
+class AllPipelines:
+    """All that is registered: two pipelines may make one dataset in two ways, which no sum of them may."""
+
+    def __init__(self, registered: Iterable[Pipeline]) -> None:
+        self.nodes = [node for pipeline in registered for node in pipeline.nodes]
+
+    def datasets(self) -> set[str]:
+        return self.inputs() | {name for node in self.nodes for name in node.outputs}
+
+    def inputs(self) -> set[str]:
+        return {name for node in self.nodes for name in node.inputs}
+
+
 @pytest.fixture(scope="module")
-def whole() -> Pipeline:
+def whole() -> AllPipelines:
     bootstrap_project(PROJECT)
-    return sum(pipelines.values(), Pipeline([]))
+    return AllPipelines(pipelines.values())
 
 
-def find_undeclared(pipeline: Pipeline, catalog: DataCatalog) -> set[str]:
+def find_undeclared(pipeline: Pipeline | AllPipelines, catalog: DataCatalog) -> set[str]:
     return {name for name in pipeline.datasets() if name not in catalog and not name.startswith("params:")}
 
 
-def find_unused(pipeline: Pipeline, catalog: DataCatalog) -> set[str]:
+def find_unused(pipeline: Pipeline | AllPipelines, catalog: DataCatalog) -> set[str]:
     return {name for name in catalog if not is_parameter(name)} - pipeline.datasets()
 
 
-def find_unused_parameters(pipeline: Pipeline, names: Iterable[str]) -> set[str]:
+def find_unused_parameters(pipeline: Pipeline | AllPipelines, names: Iterable[str]) -> set[str]:
     return set(names) - {name.removeprefix("params:") for name in pipeline.inputs() if is_parameter(name)}
 
 
-def find_misnamed(pipeline: Pipeline) -> set[str]:
+def find_misnamed(pipeline: Pipeline | AllPipelines) -> set[str]:
     return {node.name for node in pipeline.nodes if node.name != node.func.__name__}
 
 
-def sort_layers(pipeline: Pipeline, layers: Mapping[str, str]) -> list[str]:
+def sort_layers(pipeline: Pipeline | AllPipelines, layers: Mapping[str, str]) -> list[str]:
     sorter = TopologicalSorter[str]()
     for node in pipeline.nodes:
         for made, used in itertools.product(node.outputs, node.inputs):
@@ -74,12 +87,12 @@ def double(number: int) -> int:
 EXAMPLE = Pipeline([Node(double, inputs="params:number", outputs="doubled", name="twice")])
 
 
-def test_every_dataset_is_declared(whole: Pipeline, catalog: DataCatalog) -> None:
+def test_every_dataset_is_declared(whole: AllPipelines, catalog: DataCatalog) -> None:
     assert find_undeclared(whole, catalog) == set()
     assert find_undeclared(EXAMPLE, catalog) == {"doubled"}
 
 
-def test_every_declared_dataset_is_used(whole: Pipeline, catalog: DataCatalog) -> None:
+def test_every_declared_dataset_is_used(whole: AllPipelines, catalog: DataCatalog) -> None:
     assert find_unused(whole, catalog) == set()
     assert find_unused(EXAMPLE, DataCatalog({"unused": MemoryDataset()})) == {"unused"}
 
@@ -94,7 +107,7 @@ def test_every_dataset_has_a_layer_and_a_place(catalog: DataCatalog) -> None:
     ] == []
 
 
-def test_layers_have_an_order(whole: Pipeline, catalog: DataCatalog) -> None:
+def test_layers_have_an_order(whole: AllPipelines, catalog: DataCatalog) -> None:
     """Kedro-Viz shows none of them where it finds no order."""
     layers = {
         name: catalog[name].metadata["kedro-viz"]["layer"] for name in catalog if not is_parameter(name)
@@ -106,13 +119,13 @@ def test_layers_have_an_order(whole: Pipeline, catalog: DataCatalog) -> None:
         sort_layers(whole, layers | {"validation_report": "reporting"})
 
 
-def test_every_node_is_named_as_its_function(whole: Pipeline) -> None:
+def test_every_node_is_named_as_its_function(whole: AllPipelines) -> None:
     assert find_misnamed(whole) == set()
     assert find_misnamed(EXAMPLE) == {"twice"}
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_every_parameter_is_used(whole: Pipeline, environment: str) -> None:
+def test_every_parameter_is_used(whole: AllPipelines, environment: str) -> None:
     names = read_configuration(environment)
 
     assert find_unused_parameters(whole, names) == set()
@@ -153,17 +166,19 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> set[str]:
 def test_make_clean_removes_what_every_environment_makes(tmp_path: Path) -> None:
     shutil.copy(PROJECT / "Makefile", tmp_path)
     places = {yaml.safe_load(file.read_text())["data"] for file in (PROJECT / "conf").glob("*/globals.yml")}
-    for path in ("data/01_raw", "mlartifacts", *(f"{place}/06_models/checkpoints" for place in places)):
+    kept = {f"{place}/01_raw/accepted/0a1b/original" for place in ("data", "data/test")}
+    for path in ("mlartifacts", *kept, *(f"{place}/06_models/checkpoints" for place in places)):
         (tmp_path / path).mkdir(parents=True)
+    (tmp_path / "data/01_raw/incoming/06_models").mkdir(parents=True)
 
     subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, check=True)
 
     assert len(places) > 4
-    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
-    assert left == {"Makefile", "data", "data/01_raw", "mlartifacts"}
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if not any(path.glob("*"))}
+    assert left == {"Makefile", "mlartifacts", "data/01_raw/incoming/06_models", *kept}
 
 
-def test_kedro_reads_the_types_of_every_node(whole: Pipeline, caplog: pytest.LogCaptureFixture) -> None:
+def test_kedro_reads_the_types_of_every_node(whole: AllPipelines, caplog: pytest.LogCaptureFixture) -> None:
     """Where it can't, it only warns, and passes raw dictionaries instead of checked parameters."""
     from kedro.validation.type_extractor import TypeExtractor
 
@@ -180,15 +195,27 @@ def test_kedro_reads_the_types_of_every_node(whole: Pipeline, caplog: pytest.Log
     assert {name.removeprefix("params:") for name in typed} == groups
 
 
-@pytest.mark.parametrize("name", [*STAGES, "data", "comparison", "sweep", "__default__"])
+@pytest.mark.parametrize(
+    "name", [*STAGES, "data", "comparison", "incoming", "promotion", "sweep", "retraining", "__default__"]
+)
 def test_every_pipeline_of_the_design_is_registered(name: str) -> None:
     bootstrap_project(PROJECT)
 
     assert pipelines[name].nodes
 
 
-@pytest.mark.parametrize("name", ["comparison", "sweep"])
-def test_the_default_pipeline_compares_and_searches_nothing(name: str) -> None:
+def test_retraining_is_all_that_the_default_pipeline_does_and_asks_the_champion() -> None:
+    bootstrap_project(PROJECT)
+    names = {name: {node.name for node in pipelines[name].nodes} for name in pipelines}
+
+    assert names["__default__"] - names["retraining"] == {"train_tokenizer"}
+    around = names["incoming"] | names["promotion"]
+    assert names["retraining"] - names["__default__"] == {"choose_tokenizer"} | around
+    assert "champion" in pipelines["retraining"].inputs() - pipelines["__default__"].inputs()
+
+
+@pytest.mark.parametrize("name", ["comparison", "incoming", "promotion", "sweep"])
+def test_the_default_pipeline_does_nothing_that_only_a_name_asks_for(name: str) -> None:
     bootstrap_project(PROJECT)
 
     assert not set(pipelines[name].nodes) & set(pipelines["__default__"].nodes)
@@ -221,6 +248,19 @@ print(sorted(slow & set(sys.modules)))
 
 
 @pytest.mark.parametrize(
+    ("module", "loaded"), [("definitions", ["dagster"]), ("__main__", []), ("kedro_process", [])]
+)
+def test_what_schedules_keep_in_memory_is_small(module: str, loaded: list[str]) -> None:
+    code = f"""
+import sys
+import minigpt_pipeline.scheduling.{module}
+large = {{"dagster", "kedro", "mlflow", "pandas", "tensorflow", "requests"}}
+print(sorted(large & set(sys.modules)))
+"""
+    assert run_python(code).strip() == str(loaded)
+
+
+@pytest.mark.parametrize(
     ("module", "addition", "contract"),
     [
         ("text/vocabulary.py", "import minigpt_pipeline.model.losses", "Each room knows only those below it"),
@@ -243,6 +283,7 @@ print(sorted(slow & set(sys.modules)))
             "Pipelines meet only in the catalog",
         ),
         ("pipelines/training/nodes.py", "import minigpt_pipeline.tracking", "Nodes do not know the tracking"),
+        ("tracking/session.py", "import dagster", "Only scheduling imports Dagster"),
     ],
 )
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from minigpt_pipeline.files import replacing
+from minigpt_pipeline.files import remove, replacing, write_through
 
 
 @pytest.fixture
@@ -50,3 +50,26 @@ def test_an_interrupt_between_two_renames_leaves_a_whole_folder(
         replace_folder(folder)
 
     assert list_files(folder) == (["new.html"] if renames_before and is_done else ["old.html"])
+
+
+def test_all_of_a_folder_is_waited_for_but_no_link(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "link").symlink_to("nowhere")
+    synced: list[str] = []
+    monkeypatch.setattr(
+        "minigpt_pipeline.files.os.fsync",
+        lambda opened: synced.append(str(Path(f"/proc/self/fd/{opened}").readlink())),
+    )
+
+    write_through(folder)
+
+    assert synced == [str(folder / "old.html"), str(folder)]
+
+
+def test_what_is_removed_is_gone_and_its_links_do_not_reach_out(folder: Path) -> None:
+    (folder.parent / "link").symlink_to(folder)
+    for name in ("link", "nothing"):
+        remove(folder.parent / name)
+
+    assert list_files(folder.parent) == ["pages", "pages/old.html"]
+    remove(folder)
+    assert list_files(folder.parent) == []

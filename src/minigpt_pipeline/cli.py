@@ -6,6 +6,7 @@
 import difflib
 import errno
 import functools
+import os
 import re
 import signal
 import sys
@@ -18,10 +19,13 @@ import click
 from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
 from kedro.io import DatasetError
+from kedro.utils import find_kedro_project
 from kedro.validation.exceptions import ParameterValidationError
 
 from minigpt_pipeline.datasets.local_dataset import MAKE_IT_FIRST
 from minigpt_pipeline.progress import erase_bars
+from minigpt_pipeline.project_lock import Holder, ProjectLockedError, holding
+from minigpt_pipeline.retraining import is_retraining, retrain
 
 FORESEEN = (ValueError, RuntimeError, FloatingPointError, OSError, DatasetError)
 """What nodes and datasets raise on purpose; subclasses too."""
@@ -29,13 +33,20 @@ FORESEEN = (ValueError, RuntimeError, FloatingPointError, OSError, DatasetError)
 INTERRUPTED = 128 + signal.SIGINT
 """The exit code of what Ctrl-C has ended, as shells have it."""
 
+LOCKED = 75
+"""The exit code where another run is at work in the project: EX_TEMPFAIL, the same command works later."""
+
+WITHOUT_LOCK = {"comparison"}
+"""Pipelines that change nothing that others read or make."""
+
 HELP = """Run pipelines: from the archive to a measured model and its texts, or those that are named.
 
 \b
 Pipelines, in their order (--pipelines NAME,NAME):
   ingestion, validation, vectorization   the three together: data
   training, evaluation, generation       with data all that runs without a name
-  promotion, sweep, comparison           only by name
+  incoming, promotion, sweep, comparison only by name
+  retraining                             what has changed, from new reviews on, again; alone
 
 \b
 Environments (--env NAME), one folder of conf/ each:
@@ -56,13 +67,23 @@ Examples:
   kedro run --env sample --pipelines training,evaluation --params model.num_blocks=1
   kedro run --env base --params device=gpu,training.max_minutes=30
 
-What was killed or interrupted goes on with the same command.
+What was killed or interrupted goes on with the same command. One run at a time works in a project: where another
+does, this one ends with exit code 75, or waits with --wait.
 """
+
+ARGUMENTS = "minigpt_pipeline.arguments"
+"""Under which name a command's context keeps what was typed behind its name."""
 
 _PARAMETER = re.compile(r"^- Parameter '(?P<name>\w+)': .*$", re.MULTILINE)
 _DETAILS = re.compile(
     r" \[type=(?P<type>\w+), input_value=(?P<value>.*), input_type=\w+\]\n    For further information .*"
 )
+
+
+class LockedException(click.ClickException):
+    """Ends a command with the exit code of its own."""
+
+    exit_code = LOCKED
 
 
 def told(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,6 +101,8 @@ def told(command: Callable[..., Any]) -> Callable[..., Any]:
                 click.echo(err=True)  # behind the ^C that a terminal shows
             click.echo(describe_interrupt(interrupt), err=True)
             raise click.exceptions.Exit(INTERRUPTED) from interrupt
+        except ProjectLockedError as error:
+            raise LockedException(str(error)) from error
         except (ParameterValidationError, MissingConfigException, *FORESEEN) as error:
             erase_bars()
             if verbose:
@@ -87,6 +110,26 @@ def told(command: Callable[..., Any]) -> Callable[..., Any]:
             raise click.ClickException(describe(error, options.get("env"))) from error
 
     return tell
+
+
+def alone(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command work while no other does in the same project."""
+
+    @functools.wraps(command)
+    def work(*args: Any, wait: bool = False, **options: Any) -> Any:
+        if set(options["pipelines"] or [options["pipeline"]]) <= WITHOUT_LOCK:
+            return command(*args, **options)
+        project = Path(find_kedro_project(Path.cwd()) or Path.cwd())
+        arguments = click.get_current_context().meta[ARGUMENTS]
+        environment = options["env"] or os.environ.get("KEDRO_ENV") or "base"
+        with holding(project, arguments, environment, _tell_wait if wait else None):
+            return command(*args, **options)
+
+    return work
+
+
+def _tell_wait(holder: Holder | None) -> None:
+    click.echo(f"Waiting: {holder or 'another `kedro run`'} is at work in this project", err=True)
 
 
 def describe_interrupt(interrupt: KeyboardInterrupt) -> str:
@@ -201,16 +244,33 @@ def _suggest(name: str, names: list[str]) -> str:
     return f": did you mean {close[0]}?" if close else ""
 
 
+def start(**options: Any) -> Any:
+    """Run what is asked for: a retraining in its own way, everything else in Kedro's."""
+    if is_retraining(options):
+        return retrain(kedro_run.callback, options)
+    return kedro_run.callback(**options)
+
+
 @click.group(name="minigpt_pipeline")
 def cli() -> None:
     """Commands of this project."""
 
 
-run = click.Command(
+class RunCommand(click.Command):
+    """Keeps its arguments as they were typed, for whoever asks what is at work."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep them, then read them."""
+        ctx.meta[ARGUMENTS] = [*args]
+        return super().parse_args(ctx, args)
+
+
+run = RunCommand(
     kedro_run.name,
-    callback=told(kedro_run.callback),
+    callback=told(alone(start)),
     params=[
         *kedro_run.params,
+        click.Option(["--wait"], is_flag=True, help="Wait while another run is at work in the project."),
         click.Option(["--verbose", "-v"], is_flag=True, help="Show the traceback of an error."),
     ],
     help=HELP,

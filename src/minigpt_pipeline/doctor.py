@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from minigpt_pipeline.project_lock import find_holder, is_held
 from minigpt_pipeline.quiet import quieten
 
 DISTRIBUTION = "minigpt-pipeline"
@@ -155,6 +156,15 @@ def check_store(settings: Any, project: Path) -> Iterator[Finding]:
         yield Finding("MLflow", str(error), "bad", "")
 
 
+def check_lock(project: Path) -> Iterator[Finding]:
+    """Say who is at work in the project, where somebody is."""
+    if is_held(project):
+        holder = find_holder(project)
+        yield Finding(
+            "at work", f"{holder or 'another `kedro run`'}", advice="another run waits for it with --wait"
+        )
+
+
 def examine(project: Path) -> Iterator[Finding]:
     """Look at everything, the quick things first.
 
@@ -166,6 +176,7 @@ def examine(project: Path) -> Iterator[Finding]:
     yield from check_processor()
     yield from check_space(project)
     catalog, settings = _read_configuration(project)
+    yield from check_lock(project)
     yield from check_archive(catalog)
     yield from check_store(settings, project)
     yield from check_devices()

@@ -1,9 +1,20 @@
-"""Files that are either old and whole or new and whole, whenever a run is killed."""
+"""Files that are old and whole or new and whole, whenever a run is killed, and the digests that tell them apart."""
 
+import hashlib
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+DIGEST_LENGTH = 16
+"""Of a SHA-256, in hexadecimal digits; MLflow allows 36."""
+
+
+def digest_file(path: Path) -> str:
+    """Return the digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]
 
 
 @contextmanager
@@ -20,7 +31,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    _remove(partial)
+    remove(partial)
     try:
         yield partial
         if partial.is_dir() and path.exists():
@@ -28,13 +39,40 @@ def replacing(path: Path) -> Iterator[Path]:
         else:
             partial.replace(path)
     finally:
-        _remove(partial)
+        remove(partial)
+
+
+def write_through(path: Path) -> None:
+    """Wait until a file, or a folder with all that is in it, is on the disk and not only on its way there."""
+    if path.is_symlink():
+        return
+    if path.is_dir():
+        for below in path.iterdir():
+            write_through(below)
+    write_entry_through(path)
+
+
+def write_entry_through(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder; one that is not there is gone already."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _swap_folders(new: Path, path: Path) -> None:
     """Put a folder in the place of another: a full folder can't be renamed over."""
     old = path.with_name(f".{path.name}.old")
-    _remove(old)
+    remove(old)
     try:
         path.replace(old)
         new.replace(path)
@@ -42,11 +80,4 @@ def _swap_folders(new: Path, path: Path) -> None:
         if not path.exists():
             old.replace(path)
         raise
-    _remove(old)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    remove(old)

@@ -79,6 +79,58 @@ class ValidationParameters(Parameters):
         return self
 
 
+class DriftParameters(Parameters):
+    """From where on new reviews differ so much from the training films' that a warning says so; null means never."""
+
+    min_reviews: Annotated[int, Field(ge=1)]
+    """Of a batch; the figures of fewer are chance."""
+    max_words_ks_distance: Share | None
+    """Kolmogorov-Smirnov, of the words of a review."""
+    max_vocabulary_divergence: Share | None
+    """Jensen-Shannon, in bits, beyond that of as many words drawn from the training reviews."""
+    max_new_word_share: Share | None
+    """Of the words, those that no training review has."""
+    max_unk_rate_rise: Share | None
+    """Of `[UNK]`, beyond its share of the training reviews."""
+    max_positive_share_difference: Share | None
+    """Of the labelled reviews, up or down."""
+    max_perplexity_ratio: Annotated[float, Field(ge=1.0)] | None
+    """The champion's perplexity on the batch, divided by that on its validation films."""
+    perplexity_reviews: Annotated[int, Field(ge=1)]
+    """Reviews of a batch, at most, that the champion reads."""
+
+
+class IncomingParameters(Parameters):
+    """What a batch of new reviews must keep to be taken in; lengths of texts are those of `validation`.
+
+    Shares are parts of the reviews of a batch that are not known yet. Above one of them the whole batch is set aside;
+    up to it, reviews that break a rule are left out one by one.
+    """
+
+    max_megabytes: Annotated[float, Field(gt=0.0)]
+    """Of a batch, unpacked."""
+    min_reviews: Annotated[int, Field(ge=1)]
+    max_rejected_share: Share
+    max_duplicate_share: Share
+    """Later copies of a text of the same batch."""
+    max_markup_share: Share | None
+    """With a tag other than the line break `<br />`; null means that markup is allowed."""
+    language: str | None
+    """ISO 639-1 code of the only one that is allowed; null means any."""
+    min_language_confidence: Share
+    """Probability from which on a text is taken to be in another language."""
+    max_other_language_share: Share
+    drift: DriftParameters
+
+    def bounds(self, validation: ValidationParameters) -> ValidationParameters:
+        """Return the bounds of `validation` with those in their place that are a batch's own."""
+        own = {
+            name: getattr(self, name) for name in ("min_reviews", "max_rejected_share", "max_duplicate_share")
+        }
+        markup = 1.0 if self.max_markup_share is None else self.max_markup_share
+        return validation.model_copy(update=own | {"max_markup_share": markup})
+
+
 class SplitParameters(Parameters):
     """Shares of the films that train, that steer training, and that are read by `evaluation` alone."""
 
@@ -416,6 +468,16 @@ class EvaluationParameters(Parameters):
     """Windows that the model reads at once."""
     known_source: Literal["synthetic_reviews"] | None
     """The grammar that wrote the corpus, where there is one: its exact loss is reported beside the model's."""
+
+
+class RetrainingParameters(Parameters):
+    """What a retraining keeps of the champion, the model in use."""
+
+    refresh_vocabulary: bool
+    """Choose the tokens anew by the reviews there are, instead of keeping the champion's: models of one vocabulary
+    compare word by word."""
+    warm_start: bool
+    """Start from the champion's weights, where sizes and tokens are the same, instead of from fresh ones."""
 
 
 class PromotionParameters(Parameters):

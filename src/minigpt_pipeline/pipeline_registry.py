@@ -6,6 +6,7 @@ from minigpt_pipeline.pipelines import (
     comparison,
     evaluation,
     generation,
+    incoming,
     ingestion,
     promotion,
     sweep,
@@ -28,11 +29,21 @@ def register_pipelines() -> dict[str, Pipeline]:
         "evaluation": evaluation.create_pipeline(),
         "generation": generation.create_pipeline(),
     }
-    data = stages["ingestion"] + stages["validation"] + stages["vectorization"]
-    model = stages["training"] + stages["evaluation"] + stages["generation"]
+    checked = stages["ingestion"] + stages["validation"]
+    measured = stages["evaluation"] + stages["generation"]
+    data, model = checked + stages["vectorization"], stages["training"] + measured
     by_name_only = {
+        "incoming": incoming.create_pipeline(),
         "promotion": promotion.create_pipeline(),
         "sweep": sweep.create_pipeline(),
         "comparison": comparison.create_pipeline(),
     }
-    return stages | by_name_only | {"data": data, "__default__": data + model}
+    retraining = (
+        by_name_only["incoming"]
+        + checked
+        + vectorization.create_pipeline(keep_vocabulary=True)
+        + training.create_pipeline(from_champion=True)
+        + measured
+        + by_name_only["promotion"]
+    )
+    return stages | by_name_only | {"data": data, "retraining": retraining, "__default__": data + model}

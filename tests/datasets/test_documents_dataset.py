@@ -43,6 +43,43 @@ def test_nothing_is_opened_before_it_is_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("files", "differs"),
+    [
+        ({}, False),
+        ({"photo.jpg": b"2", ".git/x.txt": b"3"}, False),
+        ({"a.txt": b"2"}, True),
+        ({"b.txt": b"1"}, True),
+    ],
+    ids=["nothing", "what is not read", "content", "a further text"],
+)
+def test_digest_tells_texts_from_others(tmp_path: Path, files: dict[str, bytes], differs: bool) -> None:
+    here, there = (save(tmp_path / name, {"a.txt": b"1", "photo.jpg": b"1"}) for name in ("here", "there"))
+    save(there, files)
+
+    digests = [DocumentsDataset(path=str(path)).digest() for path in (here, there)]
+
+    assert (digests[0] != digests[1]) is differs
+
+
+def test_digest_of_a_renamed_text_is_another_one(tmp_path: Path) -> None:
+    folders = [save(tmp_path / name, {f"{name}.txt": b"1"}) for name in ("a", "b")]
+
+    first, second = (DocumentsDataset(path=str(folder)).digest() for folder in folders)
+
+    assert first != second
+
+
+@pytest.mark.parametrize("path", [None, "nowhere"])
+def test_digest_of_a_place_without_texts_says_nothing_of_it(path: str | None, tmp_path: Path) -> None:
+    """It is the run that complains, not the plan."""
+    empty = save(tmp_path / "empty", {"photo.jpg": b""})
+
+    digest = DocumentsDataset(path=path and str(tmp_path / path)).digest()
+
+    assert digest == DocumentsDataset(path=str(empty)).digest()
+
+
+@pytest.mark.parametrize(
     ("path", "message"),
     [
         (None, "Nobody has said where the texts are: kedro run --env own_text --params texts=FOLDER"),

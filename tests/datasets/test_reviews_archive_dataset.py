@@ -88,6 +88,19 @@ def test_a_local_file_that_is_absent_is_never_downloaded(make_archive: MakeArchi
         dataset.load()
 
 
+def test_digest_is_that_of_the_archive_that_would_be_read(make_archive: MakeArchive, tmp_path: Path) -> None:
+    here, local = make_archive(FILES), make_archive({"aclImdb/train/pos/1_9.txt": b"New."}, "local.tar.gz")
+    moved = here.rename(tmp_path / "moved.tar.gz")
+
+    def digest(filepath: Path, **settings: str) -> str:
+        return ReviewsArchiveDataset(filepath=str(filepath), **settings).digest()
+
+    assert digest(moved) == sha256(moved)[:16]
+    assert digest(moved, local_file=str(local)) == sha256(local)[:16]
+    assert digest(here, url="http://127.0.0.1:9", sha256=sha256(moved)) == digest(moved)
+    assert digest(here) == digest(moved, local_file=str(here)) == "absent"
+
+
 def test_links_and_folders_are_passed_over_and_links_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.project import open_catalog
-from minigpt_pipeline.tracking.parameter_logging import flatten_parameters
+from minigpt_pipeline.tracking.flat_parameters import flatten_parameters
 
 PROJECT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| `((?:model|training|compute|generation)\.[\w.]+)` \| (\S+) \| (\S+) \|", re.MULTILINE)

@@ -168,12 +168,14 @@ def test_check_lets_unlabelled_reviews_stand_among_labelled_ones(
     assert report["skipped"] == []
 
 
-@pytest.mark.parametrize("column", ["label", "rating"])
-def test_check_rejects_a_review_with_only_one_of_label_and_rating(
-    column: str, batch: pd.DataFrame, bounds: ValidationParameters
-) -> None:
-    batch.loc[ROW, column] = None
+def test_check_rejects_a_rating_without_a_label(batch: pd.DataFrame, bounds: ValidationParameters) -> None:
+    batch.loc[ROW, "label"] = None
     assert check_batch(batch, bounds).rejected["reason"].tolist() == ["rating_disagrees_with_label"]
+
+
+def test_check_allows_a_label_without_a_rating(batch: pd.DataFrame, bounds: ValidationParameters) -> None:
+    batch.loc[ROW, "rating"] = None
+    assert check_batch(batch, bounds).rejected.empty
 
 
 @pytest.mark.parametrize("label_and_rating", [("neg", 4), ("pos", 7), ("pos", 10), ("neg", 1)])

@@ -26,6 +26,7 @@ def tell_store(former: Path, project: Path) -> None:
         "experiments": "artifact_location",
         "runs": "artifact_uri",
         "logged_models": "artifact_location",
+        "model_versions": "storage_location",
     }
     with sqlite3.connect(project / "mlflow.db") as store:
         for table, column in places.items():

@@ -110,3 +110,19 @@ def test_a_film_column_that_is_not_there_is_named() -> None:
         match=r"has no column 'writer', only 'id', 'body', 'author': name .* in ingestion\.documents\.film_column",
     ):
         parse({"t.csv": TABLES["t.csv"]}, text_column="body", film_column="writer")
+
+
+def test_lines_of_json_end_at_a_line_feed_alone() -> None:
+    content = '{"text": "one\x85two\u2028three"}\r\n{"text": "four"}\n'.encode()
+
+    assert list(texts({"a.jsonl": content}).values()) == ["one\x85two\u2028three", "four"]
+
+
+def test_a_mark_of_byte_order_is_no_part_of_a_column() -> None:
+    assert texts({"a.csv": "\ufefftext\nHello\n".encode()}) == {"a.csv#1": "Hello"}
+
+
+def test_blank_rows_of_a_table_are_counted_and_the_end_of_the_file_is_none() -> None:
+    table = parse({"t.csv": b'text\n   \n""\nHello\n\nYes\n\n\n'})
+
+    assert [str(text).strip() for text in table["text"].fillna("")] == ["", "", "Hello", "", "Yes"]

@@ -44,9 +44,12 @@ def test_assign_parts_takes_the_text_where_there_is_no_film(reviews: pd.DataFram
         assert parts.to_pylist() == [assign_part(film, SHARES) for film in films]
 
 
-def test_unlabelled_reviews_only_train_and_never_on_a_film_that_measures(reviews: pd.DataFrame) -> None:
+@pytest.mark.parametrize("batch", ["", "new/0a1b/"])
+def test_unlabelled_reviews_only_train_and_never_on_a_film_that_measures(
+    batch: str, reviews: pd.DataFrame
+) -> None:
     even = SplitParameters(train=0.4, validation=0.3, test=0.3)
-    unlabelled = reviews.assign(review_id=[f"train/unsup/{number}" for number in range(len(reviews))])
+    unlabelled = reviews.assign(review_id=[f"{batch}train/unsup/{number}" for number in range(len(reviews))])
     labelled = assign_parts(pa.RecordBatch.from_pandas(reviews), even).to_pylist()
 
     parts = assign_parts(pa.RecordBatch.from_pandas(unlabelled), even).to_pylist()

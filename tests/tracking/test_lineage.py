@@ -1,16 +1,25 @@
 from pathlib import Path
 
-from minigpt_pipeline.tracking.lineage import Lineage, new_cycle, read_lineage, write_lineage
+from minigpt_pipeline.datasets import JsonDataset
+from minigpt_pipeline.tracking.lineage import Lineage, lineage_path, new_cycle, read_lineage, write_lineage
 
 
 def test_lineage_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "reviews.parquet"
     path.touch()
-    lineage = Lineage("20261123T201500Z-1f3a", "run", {"model.embed_dim": "256"})
+    lineage = Lineage("20261123T201500Z-1f3a", "run", {"model.embed_dim": "256"}, "0123", {"node": "train"})
 
     write_lineage(path, lineage)
 
     assert read_lineage(path) == lineage
+
+
+def test_a_lineage_of_an_older_version_has_no_key(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.parquet"
+    path.touch()
+    JsonDataset(filepath=str(lineage_path(path))).save({"cycle": "c", "run_id": None, "parameters": {}})
+
+    assert read_lineage(path) == Lineage("c")
 
 
 def test_a_file_without_lineage_has_none(tmp_path: Path) -> None:

@@ -274,7 +274,7 @@ def test_a_model_whose_files_are_lost_is_named(three: ModelRegistry, lost: str, 
     if lost == "all artifacts":
         folder.rename(tmp_path / "elsewhere")
 
-    with pytest.raises(RegistryError, match=r"Version 2 of minigpt (has no artifacts/|can't be fetched)"):
+    with pytest.raises(RegistryError, match=r"Version 2 of minigpt has no artifacts/"):
         three.fetch("2", tmp_path / "fetched")
-    with pytest.raises(RegistryError, match="Version 9 of minigpt can't be fetched"):
+    with pytest.raises(RegistryError, match="Version 9 of minigpt has no artifacts/"):
         three.fetch("9", tmp_path / "fetched")

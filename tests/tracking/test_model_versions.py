@@ -185,19 +185,20 @@ def test_news_are_what_is_undecided_or_broken(
 
 def test_without_a_registered_model_there_is_no_news_and_no_champion(store: str) -> None:
     assert ModelVersionsDataset(registered_model="minigpt").news() == ""
-    assert ChampionDataset(registered_model="minigpt").load() is None
+    assert ChampionDataset(registered_model="minigpt", data="data/test").load() is None
 
 
 def test_the_champion_is_loaded_and_left_out_with_a_warning_where_it_is_broken(
     registry: ModelRegistry, version: MlflowModelVersion, caplog: pytest.LogCaptureFixture
 ) -> None:
-    dataset = ChampionDataset(registered_model="minigpt")
+    dataset = ChampionDataset(registered_model="minigpt", data="data/test")
     assert dataset.load() is None
     registry.promote("1", None)
 
     champion = dataset.load()
     assert champion == load_trained_model(find_file(registry, "1"))
     assert caplog.messages == []
+    assert ChampionDataset(registered_model="minigpt", data="data").load() is None  # it is of other data
 
     find_file(registry, "1").write_bytes(b"nothing")
     with caplog.at_level(logging.WARNING):

@@ -153,6 +153,35 @@ def test_it_says_where_the_files_are(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert f"Model   {model}\n" in out
 
 
+def test_it_says_what_became_of_each_batch_of_new_data(capsys: pytest.CaptureFixture[str]) -> None:
+    counts = {"read": 10, "taken": 9, "rejected_by_reason": {"known": 1}}
+    good = {"name": "[a].csv", "outcome": "accepted", "reviews": counts, "reasons": [], "warnings": []}
+    poor = {
+        "name": "b.csv",
+        "outcome": "quarantined",
+        "reviews": counts | {"taken": 0},
+        "warnings": ["odd labels"],
+    }
+    batches = [
+        good | {"drift": {"figures": {}, "warnings": {"unk_rate": "the share of [UNK] has risen"}}},
+        poor | {"reasons": ["nothing is new"], "drift": None},
+    ]
+    pipeline = Pipeline([Node(make_nothing, inputs=None, outputs="incoming_report", name="make_nothing")])
+
+    print_summary(
+        pipeline, DataCatalog({"incoming_report": MemoryDataset({"batches": batches})}), "run-id", "a store"
+    )
+
+    assert capsys.readouterr().out.splitlines()[:6] == [
+        "New data",
+        "[a].csv: accepted, 9 of 10 reviews taken (1 known)",
+        "  the share of [UNK] has risen",
+        "b.csv: quarantined, 0 of 10 reviews taken (1 known)",
+        "  nothing is new",
+        "  odd labels",
+    ]
+
+
 @pytest.mark.parametrize(
     ("saved", "step"),
     [

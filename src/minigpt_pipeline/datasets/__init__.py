@@ -8,7 +8,10 @@ from minigpt_pipeline.datasets.checkpoints_dataset import CheckpointsDataset
 from minigpt_pipeline.datasets.compute_dataset import ComputeDataset
 from minigpt_pipeline.datasets.documents_dataset import DocumentsDataset
 from minigpt_pipeline.datasets.figure_dataset import FigureDataset
+from minigpt_pipeline.datasets.former_dataset import FormerDataset
+from minigpt_pipeline.datasets.incoming_batches_dataset import IncomingBatchesDataset
 from minigpt_pipeline.datasets.json_dataset import JsonDataset
+from minigpt_pipeline.datasets.new_reviews_dataset import NewReviewsDataset
 from minigpt_pipeline.datasets.ngram_model_dataset import NgramModelDataset
 from minigpt_pipeline.datasets.page_dataset import PageDataset
 from minigpt_pipeline.datasets.pages_dataset import PagesDataset
@@ -26,7 +29,10 @@ __all__ = [
     "ComputeDataset",
     "DocumentsDataset",
     "FigureDataset",
+    "FormerDataset",
+    "IncomingBatchesDataset",
     "JsonDataset",
+    "NewReviewsDataset",
     "NgramModelDataset",
     "PageDataset",
     "PagesDataset",

@@ -1,5 +1,6 @@
 """Texts of one's own: a file, or all files of a folder."""
 
+import hashlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
 
+from minigpt_pipeline.files import DIGEST_LENGTH, digest_file
 from minigpt_pipeline.progress import track
 from minigpt_pipeline.text.documents import SUFFIXES
 from minigpt_pipeline.text.imdb import ArchiveMember
@@ -39,8 +41,7 @@ class DocumentsDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
             )
         if not self.path.exists():
             raise DatasetError(f"There is no file or folder {self.path}, which `texts` names: correct it")
-        files = [self.path] if self.path.is_file() else sorted(filter(self._is_text, self.path.rglob("*")))
-        known = [file for file in files if file.suffix.lower() in SUFFIXES]
+        files, known = self._find(self.path)
         if not known:
             raise DatasetError(
                 f"{self.path} has no texts, expected files that end in {', '.join(SUFFIXES)}: "
@@ -49,18 +50,32 @@ class DocumentsDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
         logger.info("Reading %d of %d files of %s", len(known), len(files), self.path)
         return self._read(known)
 
+    def digest(self) -> str:
+        """Return a digest of the names and contents of the files that would be read."""
+        known = self._find(self.path)[1] if self.path else []
+        described = [f"{digest_file(file)} {self._name(file)}" for file in known]
+        return hashlib.sha256("\n".join(described).encode()).hexdigest()[:DIGEST_LENGTH]
+
+    def _find(self, path: Path) -> tuple[list[Path], list[Path]]:
+        """Return the files that there are, and of these the texts."""
+        files = [path] if path.is_file() else sorted(filter(self._is_text, path.rglob("*")))
+        return files, [file for file in files if file.suffix.lower() in SUFFIXES]
+
+    def _name(self, file: Path) -> str:
+        folder = self.path if self.path and self.path.is_dir() else file.parent
+        return file.relative_to(folder).as_posix()
+
     def _is_text(self, file: Path) -> bool:
         parts = file.relative_to(self.path or file).parts
         return file.is_file() and not file.is_symlink() and not any(part.startswith(".") for part in parts)
 
     def _read(self, files: list[Path]) -> Iterator[ArchiveMember]:
-        folder = self.path if self.path and self.path.is_dir() else files[0].parent
         for file in track(files, "Reading texts", len(files), "files"):
             try:
                 content = file.read_bytes()
             except OSError as error:
                 raise DatasetError(f"{file} can't be read: {error.strerror}") from error
-            yield ArchiveMember(file.relative_to(folder).as_posix(), content)
+            yield ArchiveMember(self._name(file), content)
 
     def save(self, data: NoReturn) -> None:
         """Refuse: the files are a source."""

@@ -16,6 +16,7 @@ from kedro.io import AbstractDataset, DatasetError
 from tqdm.utils import CallbackIOWrapper
 
 from minigpt_pipeline.datasets.read_ahead import CHUNK_SIZE, ReadAhead
+from minigpt_pipeline.files import DIGEST_LENGTH, digest_file
 from minigpt_pipeline.progress import is_watched, showing_progress
 from minigpt_pipeline.text.imdb import ArchiveMember
 
@@ -25,6 +26,9 @@ DOWNLOAD_TIMEOUT_SECONDS = 60
 DOWNLOAD_RETRIES = 3
 
 GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, section 2.3.1
+ABSENT = "absent"
+"""The digest of what is not there."""
+
 END_OF_ARCHIVE_SIZE = 1024  # bytes: two blocks of zeros, POSIX pax interchange format
 
 
@@ -71,6 +75,13 @@ class ReviewsArchiveDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
         path = self.find()
         logger.info("Reading reviews from %s", path)
         return stream_members(path)
+
+    def digest(self) -> str:
+        """Return the digest of the archive that would be read; nothing is downloaded for it."""
+        path = self.local_file or self.filepath
+        if path.is_file():
+            return digest_file(path)
+        return ABSENT if self.local_file or not self.sha256 else self.sha256[:DIGEST_LENGTH]
 
     def find(self) -> Path:
         """Return the archive, downloading it where there is none."""
@@ -135,13 +146,17 @@ class ReviewsArchiveDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
         return {"filepath": str(self.filepath), "local_file": str(self.local_file), "url": self.url}
 
 
-def stream_members(path: Path) -> Iterator[ArchiveMember]:
+def stream_members(path: Path, max_bytes: int | None = None) -> Iterator[ArchiveMember]:
     """Read the regular files of a tar archive in their order; links, devices and folders are passed over.
 
+    Args:
+        path: The archive.
+        max_bytes: Of its files, unpacked, with a block for each; null means any.
+
     Raises:
-        DatasetError: If the file is not a tar archive, gzipped or not, or ends too early.
+        DatasetError: If the file is not a tar archive, gzipped or not, ends too early, or unpacks to more.
     """
-    size, num_others = path.stat().st_size, 0
+    size, unpacked, num_others = path.stat().st_size, 0, 0
     try:
         with (
             path.open("rb") as file,
@@ -151,6 +166,9 @@ def stream_members(path: Path) -> Iterator[ArchiveMember]:
             with io.BufferedReader(ReadAhead(stream), CHUNK_SIZE) as ahead:
                 with tarfile.open(fileobj=ahead, mode="r|") as archive:
                     for member in archive:
+                        unpacked += tarfile.BLOCKSIZE + member.size
+                        if max_bytes is not None and unpacked > max_bytes:
+                            raise DatasetError(f"{path.name} unpacks to more than {max_bytes / 1e6:,.0f} MB")
                         content = archive.extractfile(member) if member.isreg() else None
                         if content is not None:
                             yield ArchiveMember(member.name, content.read())

@@ -8,6 +8,7 @@ from minigpt_pipeline.expectations.report import ValidationReport
 from minigpt_pipeline.pages import make_environment
 
 TEMPLATE = "validation.html.jinja"
+REFUSAL = "Else nothing downstream runs."
 MARKS = {"kept": "✓ met", "careful": "! careful", "broken": "✗ not met"}
 
 
@@ -43,22 +44,32 @@ def render_report(report: ValidationReport) -> str:
     Returns:
         HTML, the same for the same report.
     """
-    rows = [_describe(one, one["name"] in report["refused_by"]) for one in report["expectations"]]
-    order = {"broken": 0, "careful": 1, "kept": 2}
     template = make_environment("minigpt_pipeline.expectations").get_template(TEMPLATE)
     return template.render(
         title=f"Validation of {report['reviews']['read']:,} reviews",
         version=__version__,
         report=report,
-        expectations=sorted(rows, key=lambda row: order[row.state]),
+        expectations=sort_expectations(report),
     )
 
 
-def _describe(one: dict[str, Any], refuses: bool) -> Row:
+def sort_expectations(report: ValidationReport, refusal: str = REFUSAL) -> list[Row]:
+    """Return the expectations as a page shows them, those first that are not met.
+
+    Args:
+        report: Of a check.
+        refusal: What happens where a critical one is not met.
+    """
+    rows = [_describe(one, one["name"] in report["refused_by"], refusal) for one in report["expectations"]]
+    order = {"broken": 0, "careful": 1, "kept": 2}
+    return sorted(rows, key=lambda row: order[row.state])
+
+
+def _describe(one: dict[str, Any], refuses: bool, refusal: str) -> Row:
     if one["rejects_as"]:
         consequence = f"A review that breaks it is set aside as {one['rejects_as']}."
     else:
-        consequence = "Else nothing downstream runs." if one["severity"] == "critical" else "Else a warning."
+        consequence = refusal if one["severity"] == "critical" else "Else a warning."
     if one["error"] is not None:
         found = f"It could not be checked: {one['error']}"
     elif one["failing_share"] is None:

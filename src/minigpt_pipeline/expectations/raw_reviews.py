@@ -30,12 +30,15 @@ VERDICT_COLUMNS = ("rejection_reason", "is_positive")
 _TYPES = dict.fromkeys(REVIEW_COLUMNS, "str") | {"rating": "Int8"}
 
 # "A negative review has a score <= 4 out of 10, and a positive review has a score >= 7" (the dataset's README).
-_LABELLED_RATINGS = [("neg", rating) for rating in range(1, 5)] + [("pos", rating) for rating in range(7, 11)]
+_LABELLED_RATINGS = [
+    *(("neg", rating) for rating in (*range(1, 5), None)),  # a table may have labels alone
+    *(("pos", rating) for rating in (*range(7, 11), None)),
+]
 
 _BLANK = r"^\s*$"
 _NON_ASCII = r"[^\x00-\x7F]"
 # Any tag but the line break, which vectorization turns into a space. "<3" and "<-----" are not tags.
-_MARKUP = r"<(?!br />)/?[A-Za-z][^<>]*>"
+MARKUP = r"<(?!br />)/?[A-Za-z][^<>]*>"
 
 
 def find_present_columns(reviews: pd.DataFrame) -> frozenset[str]:
@@ -117,7 +120,7 @@ def _shape_rules(parameters: ValidationParameters) -> list[Expectation]:
     return [
         gxe.ExpectTableColumnsToMatchOrderedList(
             column_list=list(REVIEW_COLUMNS),
-            **_rule(
+            **make_rule(
                 "columns_are_complete",
                 "critical",
                 f"The columns are {', '.join(REVIEW_COLUMNS)}, in this order.",
@@ -128,13 +131,13 @@ def _shape_rules(parameters: ValidationParameters) -> list[Expectation]:
                 column=column,
                 # Great Expectations compares scalar types: int8 is that of Int8.
                 type_=type_name.lower(),
-                **_rule(f"{column}_has_its_type", "critical", f"{column} is of type {type_name}."),
+                **make_rule(f"{column}_has_its_type", "critical", f"{column} is of type {type_name}."),
             )
             for column, type_name in _TYPES.items()
         ),
         gxe.ExpectTableRowCountToBeBetween(
             min_value=parameters.min_reviews,
-            **_rule(
+            **make_rule(
                 "reviews_are_enough", "critical", f"There are at least {parameters.min_reviews:,} reviews."
             ),
         ),
@@ -148,44 +151,48 @@ def _row_rules(parameters: ValidationParameters) -> list[Expectation]:
     low, high = parameters.min_text_length, parameters.max_text_length
     return [
         gxe.ExpectColumnValuesToNotBeNull(
-            column="review_id", **_row_rule("review_id_is_there", "missing_id", "Each review has an id.")
+            column="review_id", **make_row_rule("review_id_is_there", "missing_id", "Each review has an id.")
         ),
         gxe.ExpectColumnValuesToBeUnique(
             column="review_id",
-            **_row_rule(
+            **make_row_rule(
                 "review_id_is_unique", "duplicate_id", "No two reviews have the same id; the first is kept."
             ),
         ),
         gxe.ExpectColumnValuesToNotBeNull(
-            column="text", **_row_rule("text_is_there", "missing_text", "Each review has a text.")
+            column="text", **make_row_rule("text_is_there", "missing_text", "Each review has a text.")
         ),
         gxe.ExpectColumnValuesToNotMatchRegex(
             column="text",
             regex=_BLANK,
-            **_row_rule("text_is_not_blank", "blank_text", "No text is white space only."),
+            **make_row_rule("text_is_not_blank", "blank_text", "No text is white space only."),
         ),
         gxe.ExpectColumnValueLengthsToBeBetween(
             column="text",
             min_value=low,
-            **_row_rule("text_is_long_enough", "too_short", f"Each text has at least {low:,} characters."),
+            **make_row_rule(
+                "text_is_long_enough", "too_short", f"Each text has at least {low:,} characters."
+            ),
         ),
         gxe.ExpectColumnValueLengthsToBeBetween(
             column="text",
             max_value=high,
-            **_row_rule("text_is_short_enough", "too_long", f"Each text has at most {high:,} characters."),
+            **make_row_rule(
+                "text_is_short_enough", "too_long", f"Each text has at most {high:,} characters."
+            ),
         ),
         gxe.ExpectColumnValuesToNotBeNull(
-            column="split", **_row_rule("split_is_there", "missing_split", "Each review has a split.")
+            column="split", **make_row_rule("split_is_there", "missing_split", "Each review has a split.")
         ),
         gxe.ExpectColumnValuesToBeInSet(
             column="split",
             value_set=list(SPLITS),
-            **_row_rule("split_is_known", "unknown_split", f"Each split is one of {', '.join(SPLITS)}."),
+            **make_row_rule("split_is_known", "unknown_split", f"Each split is one of {', '.join(SPLITS)}."),
         ),
         gxe.ExpectColumnValuesToBeInSet(
             column="label",
             value_set=list(LABELS),
-            **_row_rule(
+            **make_row_rule(
                 "label_is_known", "unknown_label", f"Each label is one of {', '.join(LABELS)}, or absent."
             ),
         ),
@@ -194,15 +201,15 @@ def _row_rules(parameters: ValidationParameters) -> list[Expectation]:
             column_B="rating",
             value_pairs_set=_LABELLED_RATINGS,
             ignore_row_if="both_values_are_missing",
-            **_row_rule(
+            **make_row_rule(
                 "rating_agrees_with_label",
                 "rating_disagrees_with_label",
-                "pos goes with a rating of 7 to 10, neg with 1 to 4; a review without label has no rating.",
+                "pos goes with a rating of 7 to 10 or none, neg with 1 to 4 or none, and no label with none.",
             ),
         ),
         gxe.ExpectColumnValuesToBeUnique(
             column="text",
-            **_row_rule(
+            **make_row_rule(
                 "text_is_unique",
                 "duplicate",
                 "No two reviews have the same text; the first by review_id is kept.",
@@ -218,18 +225,18 @@ def _share_rules(parameters: ValidationParameters) -> list[Expectation]:
     return [
         gxe.ExpectColumnProportionOfUniqueValuesToBeBetween(
             column="text",
-            min_value=_rest(parameters.max_duplicate_share),
-            **_rule(
+            min_value=rest_of(parameters.max_duplicate_share),
+            **make_rule(
                 "duplicates_are_few",
                 "critical",
-                f"At least {_rest(parameters.max_duplicate_share):.2%} of the texts are no copy of an earlier one.",
+                f"At least {rest_of(parameters.max_duplicate_share):.2%} of the texts are no copy of an earlier one.",
             ),
         ),
         gxe.ExpectColumnValuesToNotMatchRegex(
             column="text",
             regex=_NON_ASCII,
-            mostly=_rest(parameters.max_non_ascii_share),
-            **_rule(
+            mostly=rest_of(parameters.max_non_ascii_share),
+            **make_rule(
                 "non_ascii_is_rare",
                 "warning",
                 f"At most {parameters.max_non_ascii_share:.2%} of the texts have a character outside ASCII.",
@@ -237,9 +244,9 @@ def _share_rules(parameters: ValidationParameters) -> list[Expectation]:
         ),
         gxe.ExpectColumnValuesToNotMatchRegex(
             column="text",
-            regex=_MARKUP,
-            mostly=_rest(parameters.max_markup_share),
-            **_rule(
+            regex=MARKUP,
+            mostly=rest_of(parameters.max_markup_share),
+            **make_rule(
                 "markup_is_rare",
                 "warning",
                 f"At most {parameters.max_markup_share:.2%} of the texts have a tag other than the line break.",
@@ -256,8 +263,8 @@ def _verdict_rules(parameters: ValidationParameters) -> list[Expectation]:
     return [
         gxe.ExpectColumnValuesToBeNull(
             column="rejection_reason",
-            mostly=_rest(parameters.max_rejected_share),
-            **_rule(
+            mostly=rest_of(parameters.max_rejected_share),
+            **make_rule(
                 "rejected_rows_are_few",
                 "critical",
                 f"At most {parameters.max_rejected_share:.2%} of the reviews are rejected.",
@@ -268,7 +275,7 @@ def _verdict_rules(parameters: ValidationParameters) -> list[Expectation]:
             column="is_positive",
             min_value=low,
             max_value=high,
-            **_rule(
+            **make_rule(
                 "labels_are_balanced",
                 "critical",
                 f"Between {low:.0%} and {high:.0%} of the labelled reviews are positive.",
@@ -278,14 +285,16 @@ def _verdict_rules(parameters: ValidationParameters) -> list[Expectation]:
     ]
 
 
-def _rule(name: str, severity: Severity, description: str, **more: object) -> dict[str, object]:
+def make_rule(name: str, severity: Severity, description: str, **more: object) -> dict[str, object]:
+    """Return the arguments that each expectation has."""
     return {"severity": severity, "description": description, "meta": {"name": name, **more}}
 
 
-def _row_rule(name: str, rejects_as: str, description: str) -> dict[str, object]:
-    return _rule(name, "warning", description, rejects_as=rejects_as)
+def make_row_rule(name: str, rejects_as: str, description: str) -> dict[str, object]:
+    """Return those of one that rejects rows."""
+    return make_rule(name, "warning", description, rejects_as=rejects_as)
 
 
-def _rest(share: float) -> float:
+def rest_of(share: float) -> float:
     """Return 1 - share without its rounding error: 1 - 0.58 is above 0.42, and would refuse a batch at its bound."""
     return round(1.0 - share, 12)

@@ -61,7 +61,7 @@ def describe_refusal(report: ValidationReport) -> str:
     lines = [
         f"raw_reviews is refused: of {counts['read']:,} reviews {counts['rejected']:,} are rejected "
         f"({describe_counts(counts['rejected_by_reason'])}), and {len(broken)} expectation(s) stop the run.",
-        *(f"  {one['name']}: {_describe_finding(one)}" for one in broken),
+        *(f"  {one['name']}: {describe_finding(one)}" for one in broken),
         "Nothing downstream has run. validation_report and validation_data_docs have the details, rejected_reviews "
         "the rows: repair the source of raw_reviews, or change a bound in conf/base/parameters_validation.yml.",
     ]
@@ -73,10 +73,10 @@ def describe_counts(by_reason: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in by_reason.items()) or "none"
 
 
-def describe_warnings(report: ValidationReport) -> list[str]:
+def describe_warnings(report: ValidationReport, with_examples: bool = True) -> list[str]:
     """Return a line for each broken expectation that neither stops the run nor rejects rows, counted by reason."""
     return [
-        f"{one['name']}: {_describe_finding(one)}"
+        f"{one['name']}: {describe_finding(one, with_examples)}"
         for one in report["expectations"]
         if one["name"] in report["warnings"] and one["rejects_as"] is None
     ]
@@ -110,12 +110,12 @@ def _describe_row(table: pd.DataFrame, row: int, columns: Sequence[str]) -> dict
     return {"review_id": None if pd.isna(review_id) else cut(str(review_id)), "value": cut(", ".join(shown))}
 
 
-def _describe_finding(one: dict[str, Any]) -> str:
-    """Return the rule and what was found, in a line."""
+def describe_finding(one: dict[str, Any], with_examples: bool = True) -> str:
+    """Return the rule of an expectation and what was found, in a line."""
     if one["error"] is not None:
         return f"{one['description']} It could not be checked: {one['error']}"
     if one["failing_share"] is None:
         return f"{one['description']} Found: {one['observed']}."
+    found = f"{one['description']} {one['failing_rows']:,} ({one['failing_share']:.2%}) break this"
     examples = ", ".join(f"{example['review_id']} ({example['value']!r})" for example in one["examples"])
-    share = f"{one['failing_share']:.2%}"
-    return f"{one['description']} {one['failing_rows']:,} ({share}) break this, first {examples}."
+    return f"{found}, first {examples}." if with_examples else f"{found}."

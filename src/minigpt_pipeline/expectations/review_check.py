@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -22,6 +23,24 @@ from minigpt_pipeline.parameters import ValidationParameters
 if TYPE_CHECKING:
     from great_expectations import ExpectationSuite
     from great_expectations.core import ExpectationSuiteValidationResult
+    from great_expectations.expectations import Expectation
+
+    from minigpt_pipeline.expectations.outcome import Severity
+
+
+@dataclass(frozen=True)
+class FurtherRules:
+    """What a batch must keep besides.
+
+    Args:
+        columns: What the rules look at, a row for each review.
+        rules: Row rules reject behind those of `raw_reviews`.
+        severities: Of rules by their names, in place of those that they have.
+    """
+
+    columns: pd.DataFrame = field(default_factory=pd.DataFrame)
+    rules: tuple[Expectation, ...] = ()
+    severities: Mapping[str, Severity] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,36 +61,51 @@ class ReviewCheck:
         return render_data_docs(self.suites, self.results)
 
 
-def check_batch(raw_reviews: pd.DataFrame, parameters: ValidationParameters) -> ReviewCheck:
+def check_batch(
+    raw_reviews: pd.DataFrame, parameters: ValidationParameters, further: FurtherRules | None = None
+) -> ReviewCheck:
     """Check a batch of reviews against every expectation that its columns allow.
 
     Args:
         raw_reviews: Left unchanged.
         parameters: The bounds.
+        further: Rules of this batch alone.
 
     Returns:
         Also for a batch that is to be refused; its report says so.
     """
+    further = further or FurtherRules()
     reviews = raw_reviews.reset_index(drop=True)
     present = find_present_columns(reviews)
-    row_suite = build_raw_reviews_suite(parameters, present)
-    row_results = run_suite(row_suite, reviews)
-    row_outcomes = [to_outcome(result) for result in row_results.results]
+    checked = [_run(build_raw_reviews_suite(parameters, present), reviews)]
+    if further.rules:
+        checked.append(_run(_name_suite("further_rules", further.rules), further.columns))
+    row_outcomes = [to_outcome(result) for _, results in checked for result in results.results]
     reasons = judge_rows(reviews, row_outcomes)
 
     verdicts = pd.DataFrame({"rejection_reason": reasons, "is_positive": _find_positive(reviews)})
-    verdict_suite = build_verdicts_suite(parameters, present)
-    verdict_results = run_suite(verdict_suite, verdicts)
-    outcomes = [*row_outcomes, *(to_outcome(result) for result in verdict_results.results)]
+    checked.append(_run(build_verdicts_suite(parameters, present), verdicts))
+    outcomes = [*row_outcomes, *(to_outcome(result) for result in checked[-1][1].results)]
+    outcomes = [replace(one, severity=further.severities.get(one.name, one.severity)) for one in outcomes]
 
     kept, rejected = split_reviews(reviews, reasons)
+    suites, results = zip(*checked, strict=True)
+    table = reviews.assign(**further.columns, **verdicts)
     return ReviewCheck(
-        kept=kept,
-        rejected=rejected,
-        report=build_report(reviews.assign(**verdicts), outcomes, list_skipped(parameters, present)),
-        suites=(row_suite, verdict_suite),
-        results=(row_results, verdict_results),
+        kept, rejected, build_report(table, outcomes, list_skipped(parameters, present)), suites, results
     )
+
+
+def _name_suite(name: str, rules: Sequence[Expectation]) -> ExpectationSuite:
+    from great_expectations import ExpectationSuite
+
+    return ExpectationSuite(name=name, expectations=list(rules))
+
+
+def _run(
+    suite: ExpectationSuite, table: pd.DataFrame
+) -> tuple[ExpectationSuite, ExpectationSuiteValidationResult]:
+    return suite, run_suite(suite, table)
 
 
 def _find_positive(reviews: pd.DataFrame) -> pd.Series:

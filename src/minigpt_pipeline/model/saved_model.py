@@ -7,6 +7,7 @@ Keras is imported only when a model is made from it: a file can be read, copied 
 before it is known where TensorFlow shall compute.
 """
 
+import hashlib
 import io
 import json
 import tempfile
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 4  # a tokenizer that knows which words have capitals
 TOKENIZER_MEMBER = "tokenizer.json"
 DESCRIPTION_MEMBER = "minigpt.json"
-KERAS_MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
+WEIGHTS_MEMBER = "model.weights.h5"
+KERAS_MEMBERS = ("metadata.json", "config.json", WEIGHTS_MEMBER)
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 """The earliest that a zip archive can state; a real time would make equal models differ."""
 
@@ -71,6 +73,11 @@ class TrainedModel:
     def has_learnt_ends(self) -> bool:
         """Whether it has learnt where reviews end."""
         return bool(self.metadata.get("has_learnt_ends"))
+
+    @property
+    def weights_digest(self) -> str:
+        """What tells its weights from those of others, 16 hexadecimal digits."""
+        return hashlib.sha256(self.keras_members[WEIGHTS_MEMBER]).hexdigest()[:16]
 
     def load_model(self) -> "MiniGPT":
         """Make the model, the same object in every call; the first imports TensorFlow."""

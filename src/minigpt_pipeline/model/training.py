@@ -20,6 +20,7 @@ from minigpt_pipeline.parameters import (
     ComputeSettings,
     GenerationParameters,
     ModelParameters,
+    RetrainingParameters,
     TrainingParameters,
 )
 from minigpt_pipeline.text.evaluation_windows import MEASURED_WORDS, make_evaluation_windows
@@ -48,8 +49,10 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
     compute: ComputeSettings,
     training_log: TrainingLog,
     checkpoints: CheckpointStore | None,
+    champion: TrainedModel | None = None,
+    retraining: RetrainingParameters | None = None,
 ) -> tuple[TrainedModel, pd.DataFrame, pd.DataFrame]:
-    """Train a model on reviews, from fresh weights or from where the same training was killed.
+    """Train a model on reviews: from fresh weights, those of the champion, or where the same training was killed.
 
     Args:
         train_token_ids: Columns `review_id`, `token_ids`; the reviews of the training films.
@@ -61,6 +64,8 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
         compute: Where and how precisely to compute.
         training_log: Takes measurements and texts while training goes on.
         checkpoints: Of a training that was killed, and of this one; null means that none are saved.
+        champion: The model in use; null where there is none.
+        retraining: Supplies whether to start from the champion's weights, where they fit; null means never.
 
     Returns:
         The model with its best weights; its learning curve (see `TrainingRecord.history`), the same in equal runs; and
@@ -76,11 +81,16 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
     from minigpt_pipeline.model.text_generator import TextGenerator
     from minigpt_pipeline.model.training_loop import train
     from minigpt_pipeline.model.training_record import TrainingRecord
+    from minigpt_pipeline.model.warm_start import start_from
 
     check_tokens(train_token_ids, tokenizer)
     device = configure_compute(compute)
+    former = champion if retraining is not None and retraining.warm_start else None
+    if former:
+        former.load_model()  # which draws random numbers, and so stands before the seed
     keras.utils.set_random_seed(training.seed)
     network = create_model(model, len(tokenizer), tokenizer.unknown_id)
+    warm_start = start_from(former, network, tokenizer) if former else None
     train_sequences = arrange_sequences(train_token_ids, model, training)
     validation = make_evaluation_windows(
         validation_token_ids, tokenizer, model.sequence_length, MEASURED_WORDS, train_sequences.learn_ends
@@ -93,6 +103,7 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
         training=describe_training(training),
         generation=generation.model_dump(include=WRITTEN_ON_THE_WAY),
         compute=asdict(device) | {"deterministic": compute.deterministic},
+        start=str(warm_start),
     )
     record = TrainingRecord(training_log)
     has_learnt_ends = train_sequences.learn_ends
@@ -113,6 +124,8 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
         "precision": device.precision,
         "has_learnt_ends": has_learnt_ends,
     }
+    if warm_start:
+        how["warm_start"] = warm_start
     trained_model = TrainedModel.from_model(network, tokenizer, how | outcome.summary)
     return trained_model, outcome.history, outcome.speed
 

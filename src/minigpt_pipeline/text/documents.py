@@ -47,12 +47,21 @@ def parse_documents(files: Iterable[ArchiveMember], settings: DocumentsParameter
         if suffix in TEXT_SUFFIXES:
             rows += _read_blocks(member) if has_blocks else [(member.name, decode(member), None)]
         else:
-            rows += _read_rows(member, _TABLES[suffix](member), settings)
+            rows += _read_rows(member, read_table(member), settings)
     if not rows:
         raise ValueError(
             f"There is no document: expected files that end in {', '.join(SUFFIXES)}, with a text in them"
         )
     return tabulate_reviews((review_id, SPLIT, None, None, film, text) for review_id, text, film in rows)
+
+
+def read_table(member: ArchiveMember) -> pd.DataFrame:
+    """Read a file whose suffix is that of a table.
+
+    Raises:
+        ValueError: If it can't be read as one.
+    """
+    return _TABLES[PurePosixPath(member.name).suffix.lower()](member)
 
 
 def _read_blocks(member: ArchiveMember) -> Iterator[tuple[str, str, None]]:
@@ -81,7 +90,10 @@ def _read_rows(
 
 def _read_csv(member: ArchiveMember, separator: str = ",") -> pd.DataFrame:
     try:
-        return pd.read_csv(io.StringIO(decode(member)), sep=separator, dtype=str, keep_default_na=False)
+        text = decode(member).removeprefix("\ufeff")  # some spreadsheets begin a file with this mark
+        # A line of spaces may be a blank text, which somebody should count; empty lines at the end are none.
+        lines = io.StringIO(text.rstrip("\r\n"))
+        return pd.read_csv(lines, sep=separator, dtype=str, keep_default_na=False, skip_blank_lines=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ValueError(f"{member.name} can't be read as a table: {error}") from error
 
@@ -100,7 +112,8 @@ def _read_parquet(member: ArchiveMember) -> pd.DataFrame:
 
 def _read_json_lines(member: ArchiveMember) -> pd.DataFrame:
     rows = []
-    for number, line in enumerate(decode(member).splitlines(), start=1):
+    # Not by `splitlines`: a JSON string may have separators of Unicode in it.
+    for number, line in enumerate(decode(member).split("\n"), start=1):
         if not line.strip():
             continue
         try:

@@ -11,8 +11,8 @@ from minigpt_pipeline.parameters import SplitParameters
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
-UNLABELLED = "train/unsup/"
-"""How the ids of reviews begin that have neither label nor rating."""
+UNLABELLED = r"^(new/[^/]+/)?train/unsup/"
+"""How the ids of reviews begin that have neither label nor rating, also of new ones; a regular expression."""
 
 
 def assign_part(film: str, shares: SplitParameters) -> Part:
@@ -47,5 +47,5 @@ def assign_parts(reviews: pa.RecordBatch, shares: SplitParameters) -> pa.StringA
     parts = pa.array(part_of_film, pa.string()).take(films.indices)
     if "review_id" not in reviews.schema.names:
         return parts
-    is_unlabelled = pc.starts_with(reviews["review_id"], UNLABELLED)
+    is_unlabelled = pc.match_substring_regex(reviews["review_id"], UNLABELLED)
     return pc.if_else(pc.and_(is_unlabelled, pc.not_equal(parts, "train")), None, parts)

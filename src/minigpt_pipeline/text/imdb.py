@@ -21,6 +21,9 @@ REVIEW_COLUMNS = ("review_id", "split", "label", "rating", "movie_id", "text")
 PYTHON_STRING = pd.StringDtype("python", na_value=np.nan)
 """The `str` of pandas, kept as Python objects: who sorts, selects or copies rows copies references and no text."""
 
+REVIEW_TYPES = dict.fromkeys(REVIEW_COLUMNS, PYTHON_STRING) | {"rating": pd.Int8Dtype()}
+"""Of the columns of a table of reviews."""
+
 _ROOT = "aclImdb/"
 _IN_FOLDER_OF_REVIEWS = re.compile(r"aclImdb/(train|test)/(pos|neg|unsup)/")
 _REVIEW = re.compile(r"aclImdb/(train|test)/(pos|neg|unsup)/(\d+)_(\d+)\.txt")
@@ -92,9 +95,9 @@ def tabulate_reviews(
     """
     # In a broken archive, which repeats an id, by all the rest.
     ordered = sorted(rows, key=lambda row: (row[0], str(row[3]), row[5] or ""))
-    types = dict.fromkeys(REVIEW_COLUMNS, PYTHON_STRING) | {"rating": pd.Int8Dtype()}
-    columns = zip(REVIEW_COLUMNS, zip(*ordered, strict=True), strict=True)
-    return pd.DataFrame({name: pd.array(values, types[name]) for name, values in columns})
+    values_of_columns = zip(*ordered, strict=True) if ordered else [()] * len(REVIEW_COLUMNS)
+    columns = zip(REVIEW_COLUMNS, values_of_columns, strict=True)
+    return pd.DataFrame({name: pd.array(values, REVIEW_TYPES[name]) for name, values in columns})
 
 
 def _name_some(names: list[str], most: int = 5) -> str:

@@ -6,7 +6,6 @@ in the run), `model` the trained model, `parameters` settings, and `dataset` the
 measured on.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,9 @@ from kedro.io import AbstractDataset
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 
+from minigpt_pipeline.files import digest_file
 from minigpt_pipeline.tracking.model_logging import log_model
 from minigpt_pipeline.tracking.training_log import append_samples
-
-DIGEST_LENGTH = 16
-"""Of a file's SHA-256, in hexadecimal digits; MLflow allows 36."""
 
 
 def log_dataset(dataset: AbstractDataset[Any, Any]) -> None:
@@ -47,8 +44,7 @@ def log_input(name: str, dataset: AbstractDataset[Any, Any]) -> None:
     """Name the data that a model is trained or measured on in the open run, by its digest."""
     path = Path(dataset.filepath)
     context = dataset.metadata["mlflow"]["context"]
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]
+    digest = digest_file(path)
     source = resolve_dataset_source(str(path))
     mlflow.log_input(MetaDataset(source, name=name, digest=digest), context=context)
     if context == "training":

@@ -61,6 +61,11 @@ class TrackingHooks:
         self._session.after_load(dataset_name)
 
     @hook_impl
+    def before_dataset_saved(self, dataset_name: str) -> None:
+        """Doubt the file until it is saved."""
+        self._session.before_save(dataset_name)
+
+    @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:
         """Write the lineage of the dataset, and log it where the catalog says so."""
         self._session.after_save(dataset_name)

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from minigpt_pipeline.datasets.json_dataset import JsonDataset
 
+CYCLE_VARIABLE = "MINIGPT_CYCLE"
+"""Of the environment: the cycle of sessions that belong together; who starts them names it."""
+
 
 @dataclass(frozen=True)
 class Lineage:
@@ -19,11 +22,16 @@ class Lineage:
         cycle: Names the ingestion that everything made from it carries on; later cycles sort behind earlier ones.
         run_id: The MLflow run of the model that the dataset holds or was made with; None for data.
         parameters: Every parameter that had a part in it, flattened: `vectorization.vocabulary_size` and its value.
+        key: Tells it from what other inputs, parameters or code would have made; see `tracking.keys`. None where nobody
+            knows: an older version of the project has made the file, or a process was killed while it saved it.
+        made_of: What the key is the digest of.
     """
 
     cycle: str
     run_id: str | None = None
     parameters: dict[str, str] = field(default_factory=dict)
+    key: str | None = None
+    made_of: dict[str, str] = field(default_factory=dict)
 
 
 def new_cycle() -> str:

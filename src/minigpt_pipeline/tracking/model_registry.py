@@ -92,12 +92,12 @@ class ModelRegistry:
     def tags(self, version: str) -> dict[str, str]:
         """Return the tags of a version, those of the run that it comes from among them, where that is still there."""
         found = self._client.get_model_version(self.name, version)
+        of_run: dict[str, str] = {}
         try:
             of_run = self._client.get_run(found.run_id).data.tags
         except MlflowException as error:
             if not _is(error, RESOURCE_DOES_NOT_EXIST):
                 raise
-            of_run = {}
         # What was decided may be of another registered model that has a version of the same run.
         return {**{name: text for name, text in of_run.items() if name != DECISION_TAG}, **found.tags}
 
@@ -187,7 +187,7 @@ class ModelRegistry:
         return sorted((str(version.version) for version in found), key=int)
 
     def fetch(self, version: str, folder: Path) -> Path:
-        """Copy the model of a version.
+        """Copy the model of a version; its other files are left where they are.
 
         Args:
             version: Which.
@@ -199,16 +199,13 @@ class ModelRegistry:
         Raises:
             RegistryError: If the store has no such version, or its artifacts lack the file.
         """
+        uri = f"models:/{self.name}/{version}/{MODEL_FILE}"
         try:
-            model = mlflow.artifacts.download_artifacts(
-                artifact_uri=f"models:/{self.name}/{version}", dst_path=str(folder)
-            )
+            return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
         except (MlflowException, OSError) as error:
-            raise RegistryError(f"Version {version} of {self.name} can't be fetched: {error}") from error
-        path = Path(model, MODEL_FILE)
-        if not path.is_file():
-            raise RegistryError(f"Version {version} of {self.name} has no {MODEL_FILE} among its artifacts")
-        return path
+            raise RegistryError(
+                f"Version {version} of {self.name} has no {MODEL_FILE} that can be fetched: {error}"
+            ) from error
 
 
 def _is(error: MlflowException, code: int) -> bool:

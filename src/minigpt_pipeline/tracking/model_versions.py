@@ -279,22 +279,28 @@ class ChampionDataset(AbstractDataset[NoReturn, TrainedModel | None]):
 
     Args:
         registered_model: Its name in MLflow.
+        data: The folder of the data that it must have been trained on.
         metadata: For Kedro-Viz.
     """
 
-    def __init__(self, *, registered_model: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(self, *, registered_model: str, data: str, metadata: dict[str, Any] | None = None) -> None:
         """Keep the name."""
         self.registered_model = registered_model
+        self.data = data
         self.metadata = metadata
 
     def load(self) -> TrainedModel | None:
-        """Return the champion; null where there is none, or this process can't read it."""
+        """Return the champion; null where there is none, it is of other data, or this process can't read it."""
         registry = _open_registry(self.registered_model)
         number = registry.aliases().get(CHAMPION)
         if number is None:
             return None
+        version = MlflowModelVersion(registry, number)
+        if version.data != self.data:
+            logger.info("The champion, version %s, is of the data in %s, and left out", number, version.data)
+            return None
         try:
-            return MlflowModelVersion(registry, number).read()
+            return version.read()
         except VersionError as error:
             logger.warning("The champion is left out: %s", error)
             return None

@@ -1,38 +1,16 @@
 """Parameters in MLflow: one entry a field."""
 
-import json
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 import mlflow
-from pydantic import BaseModel
 
 logger = logging.getLogger(__name__)
-
-MAX_PARAMETER_LENGTH = 6000
-"""Of a value, in characters: MLflow refuses longer ones."""
 
 LAST = "last."
 """Before the name of a parameter, the tag that tells its last value; see `log_parameters`."""
 MEASURING = ("evaluation.", "generation.")
 """Groups of parameters whose last values are behind a run's figures; the first ones of all others made its model."""
-
-
-def flatten_parameters(name: str, value: Any) -> dict[str, str]:
-    """Turn a parameter into one entry a field: `{"model.embed_dim": "256", ...}`.
-
-    Args:
-        name: Of the parameter; its fields' names are appended behind dots.
-        value: A parameter model, or what YAML knows. Lists are written as JSON, null as `null`.
-    """
-    if isinstance(value, BaseModel):
-        value = value.model_dump(mode="json")
-    if isinstance(value, dict):
-        fields = (flatten_parameters(f"{name}.{key}", field) for key, field in value.items())
-        return {key: text for entries in fields for key, text in entries.items()}
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return {name: text[:MAX_PARAMETER_LENGTH]}
 
 
 def log_parameters(parameters: dict[str, str]) -> None:

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
+from minigpt_pipeline.expectations.incoming_batch import describe_batch
 from minigpt_pipeline.search.outcome import TRIAL_TYPES
 
 NUM_TEXTS = 5
@@ -25,6 +26,7 @@ QUALITY_FIGURES = {
 
 
 PLACES = {
+    "incoming_page": "New",
     "validation_page": "Checks",
     "trained_model": "Model",
     "promotion_decision": "Record",
@@ -52,6 +54,7 @@ NEXT_STEPS = {
     "train_token_ids": "`kedro run --pipelines training{env}`",
     "reviews": "`kedro run --pipelines vectorization{env}`",
     "raw_reviews": "`kedro run --pipelines validation{env}`",
+    "incoming_report": "`kedro run --pipelines retraining{env}` trains on what was accepted",
 }
 """By what a run has saved; the first that holds."""
 
@@ -70,6 +73,10 @@ def print_summary(
     """
     console = Console(highlight=False)
     saved = pipeline.all_outputs()
+    if "incoming_report" in saved and (batches := catalog.load("incoming_report")["batches"]):
+        console.print("New data", style="italic")
+        for line in list_batches(batches):
+            console.print(escape(line), soft_wrap=True)
     if "evaluation_metrics" in saved:
         console.print(metrics_table(catalog.load("evaluation_metrics")))
     if "quality_metrics" in saved and (quality := catalog.load("quality_metrics")):
@@ -94,6 +101,14 @@ def _list_places(saved: Iterable[str], catalog: DataCatalog) -> Iterator[tuple[s
         if path is None:
             continue
         yield label, Path(path).absolute().as_uri() if Path(path).suffix == ".html" else str(path)
+
+
+def list_batches(batches: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Say what became of each batch of new data, why, and what to look at."""
+    for one in batches:
+        yield describe_batch(one)
+        drift = one["drift"]["warnings"].values() if one["drift"] else ()
+        yield from (f"  {line}" for line in (*one["reasons"], *one["warnings"], *drift))
 
 
 def metrics_table(metrics: Mapping[str, float]) -> Table:

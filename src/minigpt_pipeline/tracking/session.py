@@ -7,8 +7,9 @@ session that goes on with the search goes on with its run. See docs/adr/0002.
 
 import atexit
 import logging
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,19 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from minigpt_pipeline.commit import read_commit
+from minigpt_pipeline.project_lock import SCHEDULE_VARIABLE
 from minigpt_pipeline.tracking.dataset_logging import log_dataset, log_input
+from minigpt_pipeline.tracking.flat_parameters import flatten_parameters
+from minigpt_pipeline.tracking.keys import describe_origin, find_log_as, find_path, is_parameter, make_key
 from minigpt_pipeline.tracking.killed_runs import PROCESS_TAG, describe_process, mark_killed_runs
-from minigpt_pipeline.tracking.lineage import Lineage, new_cycle, read_lineage, write_lineage
+from minigpt_pipeline.tracking.lineage import CYCLE_VARIABLE, Lineage, new_cycle, read_lineage, write_lineage
 from minigpt_pipeline.tracking.model_card import render_model_card
-from minigpt_pipeline.tracking.parameter_logging import flatten_parameters, log_parameters
+from minigpt_pipeline.tracking.parameter_logging import log_parameters
 from minigpt_pipeline.tracking.store import TrackingStoreError, hide_password
 
 logger = logging.getLogger(__name__)
 
+RAW_REVIEWS = "raw_reviews"
 TRAINED_MODEL = "trained_model"
 SWEEP_STUDY = "sweep_study"
 
@@ -67,8 +72,8 @@ class TrackedSession:
         self._run_before: Run | None = None
         self._lineages = self._read_lineages(pipeline.inputs())
         self._trains = TRAINED_MODEL in pipeline.all_outputs()
-        former = next((name for name in (TRAINED_MODEL, SWEEP_STUDY) if name in self._lineages), None)
-        self.cycle = self._lineages[former].cycle if former else self._newest_cycle()
+        former = self._find_former()
+        self.cycle = self._lineages[former].cycle if former else self._choose_cycle(pipeline)
         # A session that is interrupted, from here on, never reaches the hooks that end its run.
         atexit.register(self.end, "KILLED")
         if former:
@@ -93,8 +98,17 @@ class TrackedSession:
         lineages = {name: read_lineage(path) for name in names if (path := self._filepath(name))}
         return {name: lineage for name, lineage in lineages.items() if lineage}
 
-    def _newest_cycle(self) -> str:
-        return max((lineage.cycle for lineage in self._lineages.values()), default=None) or new_cycle()
+    def _find_former(self) -> str | None:
+        """Return the input whose run this session goes on with; None where it has a run of its own."""
+        of_models = [name for name, lineage in sorted(self._lineages.items()) if lineage.run_id]
+        names = (TRAINED_MODEL, SWEEP_STUDY, *([] if self._trains else of_models))
+        return next((name for name in names if name in self._lineages), None)
+
+    def _choose_cycle(self, pipeline: Pipeline) -> str:
+        """Return the cycle that the environment names, or a new one for new data, or that of the data there is."""
+        makes_data = RAW_REVIEWS in pipeline.all_outputs()
+        of_data = [lineage.cycle for lineage in self._lineages.values() if not makes_data]
+        return os.environ.get(CYCLE_VARIABLE) or max(of_data, default=None) or new_cycle()
 
     def _resume(self, name: str) -> None:
         """Go on with the run that a dataset comes from."""
@@ -110,7 +124,8 @@ class TrackedSession:
             ) from error
 
     def _tags(self, info: SessionInfo) -> dict[str, str]:
-        return {
+        schedule = os.environ.get(SCHEDULE_VARIABLE)
+        return ({"schedule": schedule} if schedule else {}) | {
             "cycle": self.cycle,
             "environment": info.environment,
             "pipeline": info.pipeline_name,
@@ -127,14 +142,18 @@ class TrackedSession:
         return {"data": str(folder.relative_to(info.project_path) if is_inside else folder)}
 
     def _log_what_earlier_pipelines_saved(self, pipeline: Pipeline) -> None:
-        """Give a model's run the reports of its cycle's data also where the data was made by an earlier session."""
+        """Give a model's run the reports of its data also where the data was made by an earlier session."""
         if not self._trains:
             return
-        saved_now = pipeline.all_outputs()
-        for name in sorted(set(self._catalog.keys()) - saved_now):
-            path = self._filepath(name)
-            lineage = read_lineage(path) if path and _log_as(self._catalog[name]) == "artifact" else None
-            if lineage and lineage.cycle == self.cycle and lineage.run_id is None:
+        earlier = self._read_lineages(sorted(set(self._catalog.keys()) - pipeline.all_outputs()))
+        origins = {lineage.key: lineage.made_of for lineage in earlier.values() if lineage.key}
+        found, behind = set[str](), {lineage.key for lineage in self._lineages.values() if lineage.key}
+        while behind:
+            found |= behind
+            behind = {key for each in behind for key in origins.get(each, {}).values()} - found
+        for name, lineage in earlier.items():
+            is_of_data = lineage.run_id is None and (lineage.cycle == self.cycle or lineage.key in found)
+            if is_of_data and find_log_as(self._catalog[name]) == "artifact":
                 log_dataset(self._dataset(name))
 
     def before_node(self, node: Node, inputs: dict[str, Any]) -> None:
@@ -144,7 +163,11 @@ class TrackedSession:
         knows_model = TRAINED_MODEL in node.outputs or any(
             lineage.run_id for name in node.inputs if (lineage := self._lineages.get(name))
         )
-        self._lineage_of_outputs = Lineage(self.cycle, self.run_id if knows_model else None, parameters)
+        keys = {name: lineage.key for name, lineage in self._lineages.items() if lineage.key}
+        origin = describe_origin(node, self._catalog, keys, inputs)
+        self._lineage_of_outputs = Lineage(
+            self.cycle, self.run_id if knows_model else None, parameters, make_key(origin), origin
+        )
         if SWEEP_STUDY in node.inputs and (path := self._filepath(SWEEP_STUDY)):
             # Written before the first trial: a search that is killed goes on in the same run.
             write_lineage(path, Lineage(self.cycle, self.run_id))
@@ -152,20 +175,24 @@ class TrackedSession:
     def _parameters_of(self, inputs: dict[str, Any]) -> dict[str, str]:
         parameters: dict[str, str] = {}
         for name, value in inputs.items():
-            if name.startswith("params:"):
+            if is_parameter(name, self._catalog.get(name)):
                 parameters |= flatten_parameters(name.removeprefix("params:"), value)
-            elif _log_as(self._catalog.get(name)) == "parameters":
-                parameters |= flatten_parameters(name, value)
             elif lineage := self._lineages.get(name):
                 parameters |= lineage.parameters
         return parameters
 
     def after_load(self, name: str) -> None:
         """Log which data a model is trained or evaluated on."""
-        if _log_as(self._catalog.get(name)) == "dataset" and (
+        if find_log_as(self._catalog.get(name)) == "dataset" and (
             self._trains or TRAINED_MODEL in self._lineages
         ):
             log_input(name, self._dataset(name))
+
+    def before_save(self, name: str) -> None:
+        """Take the key from what is there: nobody is sure of a file while it is saved, or of one left by a kill."""
+        path = self._filepath(name)
+        if path and (lineage := read_lineage(path)):
+            write_lineage(path, replace(lineage, key=None))
 
     def after_save(self, name: str) -> None:
         """Write the lineage of what a node has made, and log what the catalog says is for MLflow."""
@@ -215,11 +242,4 @@ class TrackedSession:
         return dataset
 
     def _filepath(self, name: str) -> Path | None:
-        path = getattr(self._catalog.get(name), "filepath", None)
-        return Path(path) if path else None
-
-
-def _log_as(dataset: object) -> str | None:
-    metadata = getattr(dataset, "metadata", None) or {}
-    log_as: str | None = metadata.get("mlflow", {}).get("log_as")
-    return log_as
+        return find_path(self._catalog.get(name))

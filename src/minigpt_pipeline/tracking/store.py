@@ -37,6 +37,18 @@ class TrackingSettings(BaseModel):
     system_metrics_interval: float
 
 
+def read_tracking_settings(project_path: Path, environment: str) -> TrackingSettings:
+    """Read them outside of a Kedro session; an environment that is not there has those of base."""
+    from kedro.framework.project import settings
+    from kedro.framework.startup import bootstrap_project
+
+    bootstrap_project(project_path)
+    conf = project_path / "conf"
+    environment = environment if (conf / environment).is_dir() else "base"
+    loader = settings.CONFIG_LOADER_CLASS(str(conf), env=environment, **settings.CONFIG_LOADER_ARGS)
+    return TrackingSettings(**loader["mlflow"])
+
+
 def connect(settings: TrackingSettings, project_path: Path) -> str:
     """Make the configured store and experiment those of this process.
 

@@ -37,7 +37,8 @@ class MlflowSweepLog:
         """Open a child run with the parameters of a trial."""
         import mlflow
 
-        from minigpt_pipeline.tracking.parameter_logging import flatten_parameters, log_parameters
+        from minigpt_pipeline.tracking.flat_parameters import flatten_parameters
+        from minigpt_pipeline.tracking.parameter_logging import log_parameters
 
         of_search = _tags_of_search()
         common = {name: of_search[name] for name in COMMON_TAGS if name in of_search}

@@ -8,6 +8,7 @@ from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import ComputeSettings, EvaluationParameters, ModelParameters
 from minigpt_pipeline.pipelines.evaluation.nodes import (
     compare_losses,
+    compare_with_source,
     count_ngrams,
     evaluate_model,
     measure_baselines,
@@ -276,6 +277,23 @@ def test_measure_source_loss_refuses_another_corpus() -> None:
     tokenizer = WordTokenizer(Vocabulary(("", "[UNK]", "zyzzyva")))
     with pytest.raises(ValueError, match="can't write 'zyzzyva' as word 1"):
         measure_source_loss(pa.table({"token_ids": [np.array([2, 2, 2, 2], np.int32)]}), tokenizer)
+
+
+def test_a_source_that_has_not_written_the_new_reviews_is_left_out(
+    token_ids: pa.Table, tokenizer: WordTokenizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = [f"train/pos/{number}" for number in range(len(token_ids))]
+    archive = pa.table({"review_id": ids, "token_ids": token_ids["token_ids"]})
+    others = pa.table({"review_id": ["new/aa/1"], "token_ids": pa.array([[2, 2, 2]], pa.list_(pa.int32()))})
+    source_loss = measure_source_loss(token_ids, tokenizer)
+
+    expected = {"test/source_loss": source_loss, "test/excess_loss": 9.0 - source_loss}
+    assert compare_with_source(archive, tokenizer, 9.0) == expected
+    with caplog.at_level("INFO"):
+        assert compare_with_source(pa.concat_tables([archive, others]), tokenizer, 9.0) == {}
+    assert "its loss is left out" in caplog.text
+    with pytest.raises(ValueError, match="can't write"):
+        compare_with_source(others.set_column(0, "review_id", pa.array(["train/pos/1"])), tokenizer, 9.0)
 
 
 def test_count_ngrams_refuses_ids_of_another_tokenizer(

@@ -10,7 +10,7 @@ from minigpt_pipeline.model import training_loop
 from minigpt_pipeline.model.checkpoint_store import CheckpointStore
 from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.model.training import describe_training, train_model
-from minigpt_pipeline.parameters import OptimizerParameters
+from minigpt_pipeline.parameters import OptimizerParameters, RetrainingParameters
 from minigpt_pipeline.pipelines.training.nodes import discard_checkpoints
 from minigpt_pipeline.text.token_tables import mark_tokens
 from minigpt_pipeline.text.vocabulary import Vocabulary
@@ -102,6 +102,41 @@ def test_train_model_learns_from_the_first_words_of_a_review(
     assert history.loc[history["step"] == 3, "words"].iloc[0] == (lengths - 1).sum()
 
 
+WARM, COLD = (RetrainingParameters(refresh_vocabulary=False, warm_start=warm) for warm in (True, False))
+
+
+def test_train_model_starts_from_the_weights_of_the_champion(
+    run: Callable[[], Outputs], training_inputs: dict[str, Any]
+) -> None:
+    champion, fresh_history, _ = run()
+
+    training_inputs |= {"champion": champion, "params:retraining": WARM}
+    warm, history, _ = run()
+    again, _, _ = run()
+
+    assert warm == again
+    assert warm.metadata["warm_start"] == champion.weights_digest
+    assert first_loss(history) < first_loss(fresh_history)
+
+
+def first_loss(history: pd.DataFrame) -> float:
+    return float(history.loc[history["name"] == "train/loss", "value"].iloc[0])
+
+
+@pytest.mark.parametrize(("has_champion", "retraining"), [(True, COLD), (False, WARM)])
+def test_train_model_starts_from_fresh_weights_otherwise(
+    run: Callable[[], Outputs],
+    training_inputs: dict[str, Any],
+    has_champion: bool,
+    retraining: RetrainingParameters,
+) -> None:
+    fresh, _, _ = run()
+    training_inputs |= {"champion": fresh if has_champion else None, "params:retraining": retraining}
+
+    assert run()[0] == fresh
+    assert "warm_start" not in fresh.metadata
+
+
 class StoppedError(Exception):
     pass
 
@@ -184,6 +219,24 @@ def test_a_training_is_told_from_others_by_its_words(
     for name, changed in changes.items():
         after = find_fingerprint(**{name: changed})
         assert {part for part in before if before[part] != after[part]} == {name}
+
+
+def test_a_training_is_told_from_others_by_where_it_starts(
+    find_fingerprint: Callable[..., dict[str, str]],
+    training_inputs: dict[str, Any],
+    run: Callable[[], Outputs],
+) -> None:
+    first, _, _ = run()
+    training_inputs |= {"champion": first, "params:retraining": WARM}
+    second, _, _ = run()
+
+    cold, *warm = [
+        find_fingerprint(**{"champion": champion, "params:retraining": retraining})
+        for champion, retraining in ((first, COLD), (first, WARM), (second, WARM))
+    ]
+
+    for before, after in ((cold, warm[0]), (warm[0], warm[1])):
+        assert {part for part in before if before[part] != after[part]} == {"start"}
 
 
 def test_a_killed_training_goes_on(

@@ -1,14 +1,23 @@
 import itertools
+import logging
 
 import pandas as pd
 import pyarrow as pa
 import pytest
 
-from minigpt_pipeline.parameters import VectorizationParameters
-from minigpt_pipeline.pipelines.vectorization.nodes import encode_reviews, train_tokenizer
+from minigpt_pipeline.model.saved_model import TrainedModel
+from minigpt_pipeline.parameters import RetrainingParameters, VectorizationParameters
+from minigpt_pipeline.pipelines.vectorization.nodes import choose_tokenizer, encode_reviews, train_tokenizer
 from minigpt_pipeline.text.film_split import assign_part
 from minigpt_pipeline.text.standardization import to_words
 from minigpt_pipeline.text.token_tables import check_tokens
+from minigpt_pipeline.text.vocabulary import Vocabulary
+from minigpt_pipeline.text.word_tokenizer import WordTokenizer
+
+KEPT = WordTokenizer(Vocabulary(("", "[UNK]", "champion")))
+KEEPING, REFRESHING = (
+    RetrainingParameters(refresh_vocabulary=refresh, warm_start=False) for refresh in (False, True)
+)
 
 
 def find_films(part: str, vectorization: VectorizationParameters) -> list[str]:
@@ -64,6 +73,41 @@ def test_train_tokenizer_says_so_when_no_film_trains(vectorization: Vectorizatio
 
     with pytest.raises(ValueError, match="The 0 reviews of the training films have 0 words"):
         train_tokenizer([pa.record_batch({"movie_id": [film], "text": ["Held out."]})], vectorization)
+
+
+@pytest.mark.parametrize(
+    ("has_champion", "retraining", "is_kept"),
+    [(True, KEEPING, True), (True, REFRESHING, False), (False, KEEPING, False)],
+)
+def test_choose_tokenizer_keeps_that_of_the_champion_unless_a_new_one_is_asked_for(
+    pieces: list[pa.RecordBatch],
+    vectorization: VectorizationParameters,
+    has_champion: bool,
+    retraining: RetrainingParameters,
+    is_kept: bool,
+) -> None:
+    champion = TrainedModel({}, KEPT, {}) if has_champion else None
+
+    chosen = choose_tokenizer(pieces, champion, vectorization, retraining)
+
+    assert chosen == (KEPT if is_kept else train_tokenizer(pieces, vectorization))
+
+
+@pytest.mark.parametrize(
+    "asked", [{"tokenizer": "subword", "vocabulary_size": 300}, {"vocabulary_size": 2}, {}]
+)
+def test_choose_tokenizer_warns_of_what_keeping_passes_over(
+    pieces: list[pa.RecordBatch],
+    vectorization: VectorizationParameters,
+    asked: dict[str, object],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO):
+        choose_tokenizer(pieces, TrainedModel({}, KEPT, {}), vectorization.model_copy(update=asked), KEEPING)
+
+    (record,) = caplog.records
+    assert (record.levelname == "WARNING") is bool(asked)
+    assert "word, 3 tokens" in record.message
 
 
 def test_encode_reviews_gives_all_reviews_of_a_film_to_one_part(

@@ -6,12 +6,12 @@ from minigpt_pipeline.pipelines.ingestion.nodes import read_reviews
 
 
 def create_pipeline() -> Pipeline:
-    """`reviews_archive` to `raw_reviews`."""
+    """`reviews_archive` and `new_reviews` to `raw_reviews`."""
     return Pipeline(
         [
             Node(
                 read_reviews,
-                inputs=["reviews_archive", "params:ingestion"],
+                inputs=["reviews_archive", "new_reviews", "params:ingestion"],
                 outputs="raw_reviews",
                 name="read_reviews",
             )

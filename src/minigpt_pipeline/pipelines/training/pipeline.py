@@ -6,8 +6,13 @@ from minigpt_pipeline.model.training import train_model
 from minigpt_pipeline.pipelines.training.nodes import discard_checkpoints
 
 
-def create_pipeline() -> Pipeline:
-    """Token ids of `train` and `validation` to `trained_model`, with its learning curve and its speed."""
+def create_pipeline(from_champion: bool = False) -> Pipeline:
+    """Token ids of `train` and `validation` to `trained_model`, with its learning curve, its speed and how it ended.
+
+    Args:
+        from_champion: Start from its weights, where `retraining` says so and they fit.
+    """
+    start = ["champion", "params:retraining"] if from_champion else []
     return Pipeline(
         [
             Node(
@@ -22,6 +27,7 @@ def create_pipeline() -> Pipeline:
                     "compute",
                     "training_log",
                     "checkpoints",
+                    *start,
                 ],
                 outputs=["trained_model", "training_history", "training_speed"],
                 name="train_model",
@@ -29,7 +35,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 discard_checkpoints,
                 inputs=["trained_model", "checkpoints"],
-                outputs=None,
+                outputs="training_summary",
                 name="discard_checkpoints",
             ),
         ]

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from minigpt_pipeline.parameters import VectorizationParameters
+from minigpt_pipeline.model.saved_model import TrainedModel
+from minigpt_pipeline.parameters import RetrainingParameters, VectorizationParameters
 from minigpt_pipeline.progress import track
 from minigpt_pipeline.text.casing import add_form_counts, choose_forms, count_forms
 from minigpt_pipeline.text.encoding import encode_parts
@@ -56,6 +57,39 @@ def train_tokenizer(reviews: Iterable[pa.RecordBatch], vectorization: Vectorizat
         f"{sum(num_reviews):,}",
     )
     return tokenizer
+
+
+def choose_tokenizer(
+    reviews: Iterable[pa.RecordBatch],
+    champion: TrainedModel | None,
+    vectorization: VectorizationParameters,
+    retraining: RetrainingParameters,
+) -> Tokenizer:
+    """Keep the champion's tokenizer, or train one where there is none or a new one is asked for.
+
+    Args:
+        reviews: As for `train_tokenizer`.
+        champion: The model in use; null where there is none yet.
+        vectorization: As for `train_tokenizer`; of a tokenizer that is kept it changes nothing.
+        retraining: Supplies whether a new one is asked for.
+    """
+    if champion is None or retraining.refresh_vocabulary:
+        why = "there is no champion" if champion is None else "refresh_vocabulary=true"
+        logger.info("Training a tokenizer: %s", why)
+        return train_tokenizer(reviews, vectorization)
+    kept = champion.tokenizer
+    if kept.kind != vectorization.tokenizer or len(kept) > vectorization.vocabulary_size:
+        logger.warning(
+            "The champion's tokenizer (%s, %s tokens) is kept, though vectorization asks for tokenizer=%s and at most "
+            "vocabulary_size=%s: set retraining.refresh_vocabulary=true for a new one",
+            kept.kind,
+            f"{len(kept):,}",
+            vectorization.tokenizer,
+            f"{vectorization.vocabulary_size:,}",
+        )
+    else:
+        logger.info("Keeping the champion's tokenizer: %s, %s tokens", kept.kind, f"{len(kept):,}")
+    return kept
 
 
 def encode_reviews(

@@ -2,19 +2,30 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from minigpt_pipeline.pipelines.vectorization.nodes import encode_reviews, train_tokenizer
+from minigpt_pipeline.pipelines.vectorization.nodes import choose_tokenizer, encode_reviews, train_tokenizer
 
 
-def create_pipeline() -> Pipeline:
-    """`reviews` to `tokenizer` and the token ids of the three parts."""
+def create_pipeline(keep_vocabulary: bool = False) -> Pipeline:
+    """`reviews` to `tokenizer` and the token ids of the three parts.
+
+    Args:
+        keep_vocabulary: Of the champion, where there is one.
+    """
+    train = Node(
+        train_tokenizer,
+        inputs=["reviews", "params:vectorization"],
+        outputs="tokenizer",
+        name="train_tokenizer",
+    )
+    choose = Node(
+        choose_tokenizer,
+        inputs=["reviews", "champion", "params:vectorization", "params:retraining"],
+        outputs="tokenizer",
+        name="choose_tokenizer",
+    )
     return Pipeline(
         [
-            Node(
-                train_tokenizer,
-                inputs=["reviews", "params:vectorization"],
-                outputs="tokenizer",
-                name="train_tokenizer",
-            ),
+            choose if keep_vocabulary else train,
             Node(
                 encode_reviews,
                 inputs=["reviews", "tokenizer", "params:vectorization"],
