@@ -27,6 +27,7 @@ def empty(make_project: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) 
     """A project, and the folder where commands are given."""
     project = make_project("release")
     settings = yaml.safe_load((project / "conf/base/mlflow.yml").read_text())
+    settings["tracking_uri"] = "sqlite:///mlflow.db"
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(project)
     connect(TrackingSettings(**settings), project)
@@ -53,7 +54,7 @@ def project(empty: Path) -> Path:
 
 
 def list_aliases() -> dict[str, str]:
-    return dict(MlflowClient().get_registered_model("minigpt").aliases)
+    return ModelRegistry("minigpt").aliases()
 
 
 def read_records(version: str) -> list[Any]:

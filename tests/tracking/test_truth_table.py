@@ -18,7 +18,7 @@ from minigpt_pipeline.parameters import ComputeSettings
 from minigpt_pipeline.pipelines.promotion.nodes import decide_promotion, settle_promotion
 from minigpt_pipeline.tracking import ModelVersionsDataset, RegistryDataset
 from minigpt_pipeline.tracking.model_logging import log_model
-from minigpt_pipeline.tracking.model_registry import MODEL_FILE
+from minigpt_pipeline.tracking.model_registry import MODEL_FILE, ModelRegistry
 from minigpt_pipeline.tracking.model_versions import MlflowModelVersion
 from tests.made_up_films import (
     GENERATION,
@@ -117,7 +117,7 @@ ROWS: dict[str, tuple[list[str], Callable[[], None], dict[str, float], str, dict
     ),
     "champion's artifacts deleted": (
         ["fresh", "trained"], lambda: lose_artifacts("1"), {}, "promoted", {CHAMPION: "2"},
-        "Version 1 can't be used: Version 1 of minigpt can't be fetched",
+        "Version 1 can't be used: Version 1 of minigpt has no artifacts/trained_model.keras",
     ),
     "champion's file corrupt, no better than the one before": (
         ["worse", "trained", "worse"], lambda: damage("2"), {}, "restored", KEPT,
@@ -174,7 +174,7 @@ def decide(run_id: str, trained_model: TrainedModel, **floors: float) -> dict[st
 
 
 def list_aliases() -> dict[str, str]:
-    return dict(MlflowClient().get_registered_model("minigpt").aliases)
+    return ModelRegistry("minigpt").aliases()
 
 
 @pytest.fixture(autouse=True)
