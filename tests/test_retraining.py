@@ -255,7 +255,7 @@ def test_what_is_due_goes_on_with_the_run_of_the_model_that_is_there(project: Pa
     assert plan(OPTIONS) == []
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(600)
 def test_a_killed_retraining_goes_on_with_the_rest_and_comes_to_the_same_end(
     make_project: Callable[[str], Path], read_files: Callable[[Path], dict[str, bytes]]

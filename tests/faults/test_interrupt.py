@@ -17,6 +17,7 @@ from kedro.framework.startup import bootstrap_project
 
 from minigpt_pipeline.cli import run
 from minigpt_pipeline.pipeline_registry import register_pipelines
+from minigpt_pipeline.tracking.model_registry import ModelRegistry
 
 pytestmark = pytest.mark.slow
 
@@ -125,7 +126,7 @@ CASES = [
     # On threads, while the main one waits.
     (
         "vectorization",
-        "work encode_reviews minigpt_pipeline.pipelines.vectorization.nodes split_words",
+        "work encode_reviews minigpt_pipeline.text.encoding split_words",
         AGAIN,
     ),
     ("training", f"work train_model {STEP}", "training goes on behind step 1 of 20"),
@@ -214,3 +215,22 @@ def test_a_comparison_is_interrupted_and_made_again(project: Path, moment: str) 
     assert list_statuses(project)[-1] == "KILLED"
     kedro_run(project, *arguments)
     assert list((project / "data").rglob("comparison.html"))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "work decide_promotion minigpt_pipeline.pipelines.promotion.nodes decide",
+        "save promotion_decision.json",
+    ],
+)
+def test_a_decision_is_interrupted_and_made_again(project: Path, moment: str) -> None:
+    (message,) = interrupt(project, moment, "--pipelines", "promotion")
+
+    assert message.endswith(f"Run the same command again, and {AGAIN}.")
+    assert_nothing_is_half_written(project)
+    registry = ModelRegistry("minigpt", mlflow.MlflowClient(f"sqlite:///{project / 'mlflow.db'}"))
+    assert registry.aliases() == {"challenger": "1"}
+    kedro_run(project, "--pipelines", "promotion")
+    assert registry.aliases() == {"champion": "1"}

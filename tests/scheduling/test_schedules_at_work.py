@@ -145,7 +145,7 @@ def test_they_are_alone_and_leave_nothing_behind_that_the_next_start_does_not_sw
         )
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_new_data_begins_a_run_and_the_end_of_the_schedules_interrupts_it(
     make_project: Callable[[str], Path],
 ) -> None:
