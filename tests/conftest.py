@@ -113,6 +113,16 @@ def read_files() -> Callable[[Path], dict[str, bytes]]:
     return read
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store without an experiment of ours, to be copied: its tables take most of a second to make."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    path = tmp_path_factory.mktemp("tables") / "mlflow.db"
+    SqlAlchemyStore(f"sqlite:///{path}", str(path.parent)).engine.dispose()
+    return path
+
+
 @pytest.fixture
 def make_archive(tmp_path: Path) -> Callable[[dict[str, bytes]], Path]:
     """Write a small `.tar.gz` of the given files."""

@@ -1,5 +1,6 @@
 """A real MLflow store of each test's own."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,11 +9,12 @@ import pytest
 
 
 @pytest.fixture
-def store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def store(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[str]:
     """An SQLite store with its experiment; MLflow keeps both in globals, which are put back."""
     from minigpt_pipeline.tracking.store import TrackingSettings, connect
 
     folder = tmp_path_factory.mktemp("store")
+    shutil.copy(empty_database, folder / "mlflow.db")
     settings = TrackingSettings(
         tracking_uri="sqlite:///mlflow.db",
         artifact_location="mlartifacts",
