@@ -211,7 +211,7 @@ def test_a_version_is_put_in_use_where_none_is(
     )
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_command_tries_a_version_out_in_a_fresh_process(project: Path) -> None:
     command = [sys.executable, "-m", "minigpt_pipeline.release", "rollback"]
 
