@@ -1,3 +1,4 @@
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -278,3 +279,15 @@ def test_a_model_whose_files_are_lost_is_named(three: ModelRegistry, lost: str, 
         three.fetch("2", tmp_path / "fetched")
     with pytest.raises(RegistryError, match="Version 9 of minigpt has no artifacts/"):
         three.fetch("9", tmp_path / "fetched")
+
+
+def test_a_machine_without_room_says_nothing_against_a_model(
+    three: ModelRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", fail)
+
+    with pytest.raises(OSError, match="No space left"):
+        three.fetch("2", tmp_path)

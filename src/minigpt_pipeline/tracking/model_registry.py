@@ -1,5 +1,6 @@
 """The registered model: its versions, and which of them is in use."""
 
+import errno
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,9 @@ from minigpt_pipeline.model_versions import CHALLENGER, CHAMPION, DECISION_TAG, 
 
 MAX_TAG_LENGTH = 5000
 """Characters; servers' databases take no more."""
+
+SHORTAGES = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""Errors that tell of this machine, and nothing of a model."""
 
 MODEL_FILE = "artifacts/trained_model.keras"
 
@@ -198,11 +202,14 @@ class ModelRegistry:
 
         Raises:
             RegistryError: If the store has no such version, or its artifacts lack the file.
+            OSError: If this machine has no room for it.
         """
         uri = f"models:/{self.name}/{version}/{MODEL_FILE}"
         try:
             return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
         except (MlflowException, OSError) as error:
+            if getattr(error, "errno", None) in SHORTAGES:
+                raise
             raise RegistryError(
                 f"Version {version} of {self.name} has no {MODEL_FILE} that can be fetched: {error}"
             ) from error
