@@ -29,7 +29,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     """A terminal in a copy of the project that is installed and in which nothing has run."""
     project = tmp_path / "project"
     shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns(*NOT_IN_A_CLONE))
-    (project / "data/01_raw").mkdir(parents=True)
+    (project / "data/01_raw/incoming").mkdir(parents=True)
     shutil.copy(PROJECT / "data/01_raw/sample_reviews.tar.gz", project / "data/01_raw")
     # An environment of its own with the packages of the one that runs the tests.
     (project / ".venv").mkdir()
