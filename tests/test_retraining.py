@@ -241,7 +241,7 @@ def test_other_reviews_or_other_code_make_everything_due(
     assert set(plan(OPTIONS)) == EVERYTHING
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_what_is_due_goes_on_with_the_run_of_the_model_that_is_there(project: Path) -> None:
     said = run(project, "evaluation.batch_size=32")
     run(project)  # and back

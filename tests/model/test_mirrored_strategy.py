@@ -9,6 +9,8 @@ import pytest
 
 from tests.model.mirrored_worker import CASES
 
+pytestmark = pytest.mark.full
+
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, Any]:
