@@ -6,11 +6,13 @@ from typing import Any
 import mlflow
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
 from minigpt_pipeline.model_versions import CHALLENGER, CHAMPION, DECISION_TAG, PREVIOUS_CHAMPION
 from minigpt_pipeline.tracking.model_registry import MODEL_FILE, ModelRegistry, RegistryError
+from minigpt_pipeline.tracking.store import TrackingStoreError
 
 SIGNATURE = ModelSignature(inputs=Schema([ColSpec(DataType.string, "prompt")]))
 MOVES = ("set_registered_model_alias", "delete_registered_model_alias")
@@ -281,13 +283,21 @@ def test_a_model_whose_files_are_lost_is_named(three: ModelRegistry, lost: str, 
         three.fetch("9", tmp_path / "fetched")
 
 
-def test_a_machine_without_room_says_nothing_against_a_model(
-    three: ModelRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), MlflowException("no connection")]
+)
+def test_a_store_that_has_the_file_and_does_not_give_it_says_nothing_against_the_model(
+    three: ModelRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def fail(**_: str) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise error
 
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", fail)
+    with pytest.raises(
+        TrackingStoreError, match=r"is in the store and can't be fetched .*nothing is decided"
+    ):
+        three.fetch("2", tmp_path)
 
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(mlflow.artifacts, "list_artifacts", fail)
+    with pytest.raises((TrackingStoreError, OSError)):
         three.fetch("2", tmp_path)

@@ -1,6 +1,5 @@
 """The registered model: its versions, and which of them is in use."""
 
-import errno
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +11,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from minigpt_pipeline.model_versions import CHALLENGER, CHAMPION, DECISION_TAG, PREVIOUS_CHAMPION
+from minigpt_pipeline.tracking.store import TrackingStoreError
 
 MAX_TAG_LENGTH = 5000
 """Characters; servers' databases take no more."""
-
-SHORTAGES = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-"""Errors that tell of this machine, and nothing of a model."""
 
 MODEL_FILE = "artifacts/trained_model.keras"
 
@@ -202,17 +199,32 @@ class ModelRegistry:
 
         Raises:
             RegistryError: If the store has no such version, or its artifacts lack the file.
-            OSError: If this machine has no room for it.
+            TrackingStoreError: If the store has the file, or does not say: that tells nothing of the model.
         """
         uri = f"models:/{self.name}/{version}/{MODEL_FILE}"
         try:
             return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
         except (MlflowException, OSError) as error:
-            if getattr(error, "errno", None) in SHORTAGES:
-                raise
+            if self._has_file(version):
+                raise TrackingStoreError(
+                    f"Version {version} of {self.name} is in the store and can't be fetched ({error}): nothing is "
+                    "decided; run the same command again when the store answers and the disk has room"
+                ) from error
             raise RegistryError(
                 f"Version {version} of {self.name} has no {MODEL_FILE} that can be fetched: {error}"
             ) from error
+
+    def _has_file(self, version: str) -> bool:
+        """Ask the store for the file of a version; where it does not answer, nobody knows, and that is raised."""
+        try:
+            files = mlflow.artifacts.list_artifacts(artifact_uri=f"models:/{self.name}/{version}/artifacts")
+        except MlflowException as error:
+            if _is(error, RESOURCE_DOES_NOT_EXIST):
+                return False
+            raise TrackingStoreError(
+                f"The store does not say whether version {version} is there: {error}"
+            ) from error
+        return any(Path(file.path).name == Path(MODEL_FILE).name for file in files)
 
 
 def _is(error: MlflowException, code: int) -> bool:
