@@ -123,7 +123,7 @@ screenshots: install ## The pictures of README: two trainings of `sample` in a b
 
 .PHONY: lock
 lock: install ## Resolve pyproject.toml again into requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra schedule --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --extra cluster --extra dev --extra schedule --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
 .PHONY: clean
