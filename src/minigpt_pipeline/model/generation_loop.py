@@ -114,7 +114,7 @@ def _kept_with_the_model(make: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(make)
     def find_or_make(model: MiniGPT, *arguments: Any) -> Any:
-        made = vars(model).setdefault(KEPT, {})  # past Keras, which would track what an attribute holds
+        made = model.__dict__.setdefault(KEPT, {})  # past Keras, which would track what an attribute holds
         key = make.__name__, *arguments
         if key not in made:
             made[key] = make(model, *arguments)
@@ -282,7 +282,7 @@ def compile_loop(model: MiniGPT, rows: int, room: int) -> Any:
         _, texts, drawn, _, caches = tf.while_loop(goes_on, take_turn, start, parallel_iterations=1)
         return caches, texts, drawn
 
-    return write  # type: ignore[no-any-return]
+    return write
 
 
 def _let_some_end(scores: Scores, may_end: Any) -> Scores:

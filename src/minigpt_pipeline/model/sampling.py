@@ -1,6 +1,7 @@
 """How the next words are chosen from their logits."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,8 +9,8 @@ import numpy as np
 from minigpt_pipeline.model.few_rows import BLOCK_WORDS, REGISTER, Scores
 from minigpt_pipeline.parameters import SamplingParameters
 
-RANKED_WORDS = 1024
-"""Words that are put in order to find a nucleus: nearly always enough, and a tenth of the work of ordering 20,000."""
+RANKED_WORDS = (256, 2048)
+"""Words that are put in order to find a nucleus: first few, which is quick, then more where these are too few."""
 
 
 class Choice(NamedTuple):
@@ -69,11 +70,7 @@ def draw_words(scores: Scores, uniforms: Any, choice: Choice) -> Any:
     )  # (rows, 1) each, or (1, 1)
 
     def invert(weights: tf.Tensor) -> tf.Tensor:
-        # The most probable word weighs 1, and is among what top-k and top-p leave.
-        weights = tf.cond(
-            tf.reduce_any(min_p > 0), lambda: tf.where(weights >= min_p, weights, 0.0), lambda: weights
-        )
-        return _invert(weights, uniforms)  # (rows,)
+        return _invert(_leave_out(weights, min_p), uniforms)  # (rows,)
 
     def draw_from_all() -> tf.Tensor:
         weights = _weigh(scores.join_parts(), temperature)  # (rows, num_columns)
@@ -87,21 +84,23 @@ def draw_words(scores: Scores, uniforms: Any, choice: Choice) -> Any:
         largest = tf.pad(largest, whole_registers, constant_values=-math.inf)  # (rows, num_ranked)
         weights = _weigh(largest, temperature)  # (rows, num_ranked)
         total = tf.cumsum(weights, axis=1)[:, -1:]  # (rows, 1)
-        return tf.gather(words, invert(_nucleus(weights, total, top_p)), batch_dims=1)  # (rows,)
+        return tf.gather(words, invert(_nucleus(weights, top_p * total)), batch_dims=1)  # (rows,)
 
     def draw_from_nucleus() -> tf.Tensor:
+        tiny = np.finfo(np.float32).tiny
         logits = scores.join_parts()  # (rows, num_columns)
         total = tf.reduce_sum(_weigh(logits, temperature), axis=1, keepdims=True)  # (rows, 1)
-        largest, columns = tf.math.top_k(logits, min(RANKED_WORDS, num_columns))  # (rows, RANKED_WORDS)
-        reached = tf.cumsum(_weigh(largest, temperature), axis=1)[:, -1:]  # (rows, 1)
-        largest, columns = tf.cond(
-            tf.reduce_all((reached >= top_p * total) | ~in_nucleus[:, None]),
-            lambda: (largest, columns),
-            lambda: tuple(tf.math.top_k(logits, num_columns)),
-        )  # (rows, RANKED_WORDS or num_columns)
-        weights = _nucleus(_weigh(largest, temperature), total, top_p)
-        columns = tf.gather(columns, invert(weights), batch_dims=1)  # (rows,)
-        return _name_words(columns, scores)  # (rows,)
+        share = tf.where(
+            in_nucleus[:, None], top_p * total, tiny
+        )  # of rows that draw otherwise one word is enough
+        ranked = _Ranked(
+            logits,
+            uniforms,
+            tf.broadcast_to(temperature, tf.shape(total)),
+            share,
+            tf.broadcast_to(min_p, tf.shape(total)),
+        )
+        return _name_words(_draw_ranked(ranked, RANKED_WORDS), scores)  # (rows,)
 
     in_top_k = top_k[:, 0] > 0  # (rows,)
     in_nucleus = ~in_top_k & tf.math.is_finite(top_p[:, 0])  # (rows,)
@@ -166,12 +165,69 @@ def _weigh(logits: Any, temperature: Any) -> Any:
     return tf.exp((logits - largest) / temperature)
 
 
-def _nucleus(weights: Any, total: Any, top_p: Any) -> Any:
-    """Return the weights, (rows, k), largest first, with 0 for all after those that reach the share of the total."""
+class _Ranked(NamedTuple):
+    """Rows that draw from the most probable words.
+
+    Args:
+        logits: float32, (rows, num_columns).
+        uniforms: float32, (rows,).
+        temperature: float32, (rows, 1).
+        share: float32, (rows, 1): what the weights of the words have to reach.
+        min_p: float32, (rows, 1).
+    """
+
+    logits: Any
+    uniforms: Any
+    temperature: Any
+    share: Any
+    min_p: Any
+
+
+def _draw_ranked(rows: _Ranked, counts: Sequence[int]) -> Any:
+    """Draw from the nucleus of each row; the few that need many words to reach their share are ranked again.
+
+    Args:
+        rows: What is drawn from.
+        counts: Words that are ranked first, then of the rows for which these are too few, and so on; then all.
+
+    Returns:
+        int32, (rows,): columns.
+    """
+    import tensorflow as tf
+
+    num_columns = rows.logits.shape[1]
+    count = min(counts[0], num_columns) if counts else num_columns
+    largest, columns = tf.math.top_k(rows.logits, count)  # (rows, count)
+    weights = _weigh(largest, rows.temperature)  # (rows, count)
+    places = _invert(_leave_out(_nucleus(weights, rows.share), rows.min_p), rows.uniforms)  # (rows,)
+    drawn = tf.gather(columns, places, batch_dims=1)  # (rows,)
+    if count == num_columns:
+        return drawn
+    are_too_few = tf.cumsum(weights, axis=1)[:, -1] < rows.share[:, 0]  # (rows,)
+
+    def draw_again() -> tf.Tensor:
+        numbers = tf.where(are_too_few)  # (num_again, 1)
+        again = _Ranked(*(tf.gather_nd(values, numbers) for values in rows))
+        return tf.tensor_scatter_nd_update(drawn, numbers, _draw_ranked(again, counts[1:]))
+
+    return tf.cond(tf.reduce_any(are_too_few), draw_again, lambda: drawn)
+
+
+def _nucleus(weights: Any, share: Any) -> Any:
+    """Return the weights, (rows, k), largest first, with 0 for all after those that reach the share, (rows, 1)."""
     import tensorflow as tf
 
     before = tf.cumsum(weights, axis=1, exclusive=True)  # (rows, k)
-    return tf.where(before < top_p * total, weights, 0.0)
+    return tf.where(before < share, weights, 0.0)
+
+
+def _leave_out(weights: Any, min_p: Any) -> Any:
+    """Return the weights, (rows, k), with 0 for those below `min_p`, (rows, 1); the most probable word weighs 1."""
+    import tensorflow as tf
+
+    return tf.cond(
+        tf.reduce_any(min_p > 0), lambda: tf.where(weights >= min_p, weights, 0.0), lambda: weights
+    )
 
 
 def _invert(weights: Any, uniforms: Any) -> Any:

@@ -14,11 +14,26 @@ class ServingError(ValueError):
     """The settings can't be used as they are."""
 
 
-class ServingSettings(BaseModel):
-    """All of `conf/*/serving.yml`."""
+class Settings(BaseModel):
+    """What all settings have in common: they are frozen and refuse unknown names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+
+class LogSettings(Settings):
+    """The lines of what was served, from which `monitoring` measures."""
+
+    folder: Path
+    keep_days: Annotated[int, Field(ge=1)] | None
+    """Files of earlier days are removed; null means none."""
+    texts: bool
+    """Whether they have prompts and texts."""
+
+
+class ServingSettings(Settings):
+    """All of `conf/*/serving.yml`."""
+
+    registered_model: Annotated[str, Field(min_length=1)]
     host: Annotated[str, Field(min_length=1)]
     port: Annotated[int, Field(ge=0, le=65535)]
     """0 takes one that is free."""
@@ -36,6 +51,7 @@ class ServingSettings(BaseModel):
     max_new_tokens: Annotated[int, Field(ge=1)]
     """Of one text."""
     max_seconds_to_end: Annotated[float, Field(ge=0)]
+    log: LogSettings
     sampling: SamplingParameters
     """Where a request says nothing."""
     seed: Annotated[int, Field(ge=0)]
