@@ -21,9 +21,8 @@ from minigpt_pipeline.text.vocabulary import Vocabulary
 from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 from tests.conftest import PROJECT
 
-WORDS = tuple(
-    ["the", "best", "scene", "of", "this", "film", "is", "a", "plot", "that", "i", "saw", "with", "my", "own", "eyes", "in", "may", ".", ",", "and", "then"]
-)
+PROSE = "the best scene of this film is a plot that i saw with my own eyes in may . , and then"
+WORDS = tuple(PROSE.split())
 PATIENCE = 30.0
 """Seconds."""
 
