@@ -14,7 +14,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import IO
+
+from minigpt_pipeline.model.cluster import VARIABLE
 
 PAUSE = 0.2
 GRACE = 60.0
@@ -23,33 +26,29 @@ LAST_LINES = 5
 
 
 def start(
-    count: int, arguments: Sequence[str], outputs: Sequence[IO[str] | None]
+    commands: Sequence[Sequence[str]],
+    outputs: Sequence[IO[str] | None],
+    folders: Sequence[Path] | None = None,
 ) -> list[subprocess.Popen[str]]:
-    """Start the workers, the chief first.
+    """Start the workers.
 
     Args:
-        count: How many.
-        arguments: Of each `kedro run`.
+        commands: Of each worker, the chief's first.
         outputs: Where each says what it says; null means where this process does.
+        folders: Where each works; null means where this process does.
     """
-    addresses = [f"127.0.0.1:{port}" for port in find_free_ports(count)]
-    threads = str(max(1, (os.cpu_count() or 1) // count))
-    return [
-        subprocess.Popen(
-            [sys.executable, "-m", "kedro", "run", *arguments],
-            env={
-                **os.environ,
-                "TF_CONFIG": json.dumps(
-                    {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-                ),
-                "TF_NUM_INTRAOP_THREADS": threads,
-            },
-            stdout=output,
-            stderr=output,
-            text=True,
+    addresses = [f"127.0.0.1:{port}" for port in find_free_ports(len(commands))]
+    threads = str(max(1, (os.cpu_count() or 1) // len(commands)))
+    workers = []
+    for index, (command, output) in enumerate(zip(commands, outputs, strict=True)):
+        task = {"type": "worker", "index": index}
+        cluster = {"cluster": {"worker": addresses}, "task": task}
+        environment = {**os.environ, VARIABLE: json.dumps(cluster), "TF_NUM_INTRAOP_THREADS": threads}
+        folder = folders[index] if folders else None
+        workers.append(
+            subprocess.Popen([*command], env=environment, cwd=folder, stdout=output, stderr=output, text=True)
         )
-        for index, output in enumerate(outputs)
-    ]
+    return workers
 
 
 def find_free_ports(count: int) -> list[int]:
@@ -91,12 +90,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.workers < 1:
         parser.error(f"--workers {options.workers}: at least 1 is needed")
     params = ",".join(["strategy=multi_worker", *([options.params] if options.params else [])])
-    run = ["--pipelines", "training", "--env", options.env, "--params", params]
+    run = [
+        sys.executable,
+        "-m",
+        "kedro",
+        "run",
+        "--pipelines",
+        "training",
+        "--env",
+        options.env,
+        "--params",
+        params,
+    ]
     # Ctrl-C reaches the workers by itself, and all stop behind the same step. To ignore it they would inherit.
     signal.signal(signal.SIGINT, lambda *_: None)
     with ExitStack() as stack:
         others = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(options.workers - 1)]
-        workers = start(options.workers, run, [None, *others])
+        workers = start([run] * options.workers, [None, *others])
         signal.signal(signal.SIGTERM, lambda *_: end(workers))
         codes = wait(workers)
         for index, (code, said) in enumerate(zip(codes[1:], others, strict=True), start=1):

@@ -1,15 +1,13 @@
-"""One of several workers, in a process of its own: `python -m tests.model.multi_worker CASE FOLDER`.
+"""One of several workers, in a process of its own: `python -m tests.model.multi_worker CASE`.
 
-It takes part in a training of `mirrored_worker`, alone where `TF_CONFIG` is not set, and prints the losses that it saw.
+It takes part in a training of `mirrored_worker`, and prints the losses that it saw.
 """
 
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from minigpt_pipeline.model.checkpoint_store import CheckpointStore
 from minigpt_pipeline.model.cluster import read_cluster
 from minigpt_pipeline.model.compute import configure_compute
 from minigpt_pipeline.parameters import ComputeSettings
@@ -26,13 +24,13 @@ SETTINGS = ComputeSettings(
 )
 
 
-def main(number: str, folder: str, is_alone: str) -> None:
-    case: dict[str, Any] = CASES[int(number)]
-    device = configure_compute(SETTINGS, None if is_alone == "alone" else read_cluster())
-    device = replace(device, precision=case.get("precision", "float32"))
+def main(number: int) -> None:
+    case: dict[str, Any] = CASES[number]
+    # `replace`: mixed_float16, whose steps a CPU can take, is refused there.
+    device = replace(configure_compute(SETTINGS, read_cluster()), precision=case.get("precision", "float32"))
     losses = train_on(device, case["optimizer"])
-    json.dump(losses, sys.stdout)
+    sys.stdout.write(json.dumps(losses) + "\n")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(int(sys.argv[1]))
