@@ -76,6 +76,13 @@ def test_the_data_is_there_before_the_workers_start(monkeypatch: pytest.MonkeyPa
         check_run(pipeline("__default__"), catalog_with("multi_worker"))
 
 
+def test_retraining_works_on_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    be_worker(monkeypatch, 0)
+
+    with pytest.raises(ValueError, match="is for --pipelines training; retraining decides on one machine"):
+        check_run(of_other(pipeline("retraining")), catalog_with("multi_worker"))
+
+
 def test_a_search_trains_on_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     be_worker(monkeypatch, 0)
 

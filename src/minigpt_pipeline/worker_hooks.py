@@ -86,6 +86,11 @@ def check_run(pipeline: Pipeline, catalog: DataCatalog) -> None:
         return
     read_cluster()
     (node,) = (node for node in pipeline.nodes if node.name == TRAINING_NODE)
+    if "champion" in node.inputs:
+        raise ValueError(
+            f"strategy={STRATEGY} is for --pipelines training; retraining decides on one machine what is made again: take "
+            "one_device or mirrored"
+        )
     if made := sorted(set(node.inputs) & pipeline.all_outputs()):
         raise ValueError(
             f"strategy={STRATEGY} trains on data that is there before the workers start, and this run makes "
