@@ -88,8 +88,8 @@ def check_run(pipeline: Pipeline, catalog: DataCatalog) -> None:
     (node,) = (node for node in pipeline.nodes if node.name == TRAINING_NODE)
     if "champion" in node.inputs:
         raise ValueError(
-            f"strategy={STRATEGY} is for --pipelines training; retraining decides on one machine what is made again: take "
-            "one_device or mirrored"
+            f"strategy={STRATEGY} is for --pipelines training; retraining decides on one machine what is made again: "
+            "take one_device or mirrored"
         )
     if made := sorted(set(node.inputs) & pipeline.all_outputs()):
         raise ValueError(

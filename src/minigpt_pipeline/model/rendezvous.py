@@ -73,7 +73,7 @@ def _listen(cluster: Cluster) -> socket.socket:
             "port in the TF_CONFIG of all workers"
         ) from error
     listener.settimeout(PAUSE)
-    logger.info("The chief waits for %d others on port %d", len(cluster.addresses) - 1, port)
+    logger.info("The chief waits on port %d for the other workers: %d", port, len(cluster.addresses) - 1)
     return listener
 
 
@@ -94,7 +94,7 @@ def _wait_for_all(
             )
         with suppress(TimeoutError):
             connection, _ = listener.accept()
-            if (other := _read_line(connection)) is None or other.get("greeting") != GREETING:
+            if (other := _read_line(connection, PATIENCE)) is None or other.get("greeting") != GREETING:
                 connection.close()  # somebody who is no worker
                 continue
             index = other["index"]
@@ -156,7 +156,7 @@ def _join_chief(cluster: Cluster, about: dict[str, Any], seconds: float) -> None
     )
 
 
-def _read_line(connection: socket.socket, seconds: float = PATIENCE) -> dict[str, Any] | None:
+def _read_line(connection: socket.socket, seconds: float) -> dict[str, Any] | None:
     """Read what the other says; null where it is no line of JSON, or comes too late."""
     connection.settimeout(seconds)
     try:
