@@ -9,6 +9,8 @@ RUNS ?= last-2
 VERSION ?=
 REASON ?=
 HEADLESS ?=
+WORKERS ?= 2
+PARAMS ?=
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12)
 BIN := .venv/bin
 
@@ -37,6 +39,10 @@ doctor: install ## Does this machine have what runs need: versions, devices, dis
 .PHONY: run
 run: install ## Run all pipelines (ENV=sample: the embedded corpus, minutes; ENV=base: the real reviews, an hour)
 	$(BIN)/kedro run --env $(ENV)
+
+.PHONY: train-workers
+train-workers: install ## Train with several processes on this machine, a try of strategy=multi_worker (WORKERS=2 ENV=test PARAMS=...)
+	@exec $(BIN)/python -m minigpt_pipeline.local_workers --workers $(WORKERS) --env $(ENV) --params "$(PARAMS)"
 
 .PHONY: lint
 lint: install ## Style, types and import contracts

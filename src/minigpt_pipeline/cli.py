@@ -23,9 +23,11 @@ from kedro.utils import find_kedro_project
 from kedro.validation.exceptions import ParameterValidationError
 
 from minigpt_pipeline.datasets.local_dataset import MAKE_IT_FIRST
+from minigpt_pipeline.model.cluster import is_other_worker
 from minigpt_pipeline.progress import erase_bars
 from minigpt_pipeline.project_lock import Holder, ProjectLockedError, holding
 from minigpt_pipeline.retraining import is_retraining, retrain
+from minigpt_pipeline.worker_hooks import TRAINING_NODE
 
 FORESEEN = (ValueError, RuntimeError, FloatingPointError, OSError, DatasetError)
 """What nodes and datasets raise on purpose; subclasses too."""
@@ -117,7 +119,7 @@ def alone(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def work(*args: Any, wait: bool = False, **options: Any) -> Any:
-        if set(options["pipelines"] or [options["pipeline"]]) <= WITHOUT_LOCK:
+        if set(options["pipelines"] or [options["pipeline"]]) <= WITHOUT_LOCK or is_other_worker():
             return command(*args, **options)
         project = Path(find_kedro_project(Path.cwd()) or Path.cwd())
         arguments = click.get_current_context().meta[ARGUMENTS]
@@ -245,7 +247,9 @@ def _suggest(name: str, names: list[str]) -> str:
 
 
 def start(**options: Any) -> Any:
-    """Run what is asked for: a retraining in its own way, everything else in Kedro's."""
+    """Run what is asked for: a retraining in its own way, of a worker its part, everything else in Kedro's."""
+    if is_other_worker():
+        return kedro_run.callback(**options | {"node_names": [TRAINING_NODE]})
     if is_retraining(options):
         return retrain(kedro_run.callback, options)
     return kedro_run.callback(**options)

@@ -587,8 +587,13 @@ class ComputeSettings(Parameters):
     """MB of each GPU's memory that TensorFlow takes, all at the start; null means no limit."""
     visible_devices: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     """Numbers of the GPUs to take, in TensorFlow's order; null means all."""
-    strategy: Literal["one_device", "mirrored"] = "one_device"
-    """`mirrored` trains on all devices, each on its part of every batch."""
+    strategy: Literal["one_device", "mirrored", "multi_worker"] = "one_device"
+    """`mirrored` trains on all devices, each on its part of every batch; `multi_worker` on those of all processes that
+    `TF_CONFIG` names."""
+    worker_start_seconds: Annotated[float, Field(gt=0)] = 300
+    """In which all workers of `multi_worker` must have come up."""
+    worker_lost_seconds: Annotated[float, Field(ge=2)] = 30
+    """Of silence after which a worker counts as lost."""
     logical_cpus: Annotated[int, Field(ge=2)] | None = None
     """Devices that the CPU is split into where no GPU is taken, to try `mirrored` out."""
     xla: bool = False
@@ -610,6 +615,11 @@ class ComputeSettings(Parameters):
             raise ValueError(
                 f"visible_devices={list(self.visible_devices)} are numbers of GPUs, each once, for device=auto or gpu "
                 f"(now {self.device}): change one of them, or set visible_devices to null, {where}"
+            )
+        if self.logical_cpus is not None and self.strategy == "multi_worker":
+            raise ValueError(
+                f"logical_cpus={self.logical_cpus} splits the CPU for strategy=mirrored, and a worker of multi_worker "
+                f"takes it as a whole: set logical_cpus to null {where}"
             )
         return self
 

@@ -4,9 +4,11 @@ import os
 
 from kedro.config import OmegaConfigLoader
 
+from minigpt_pipeline.model.cluster import is_other_worker
 from minigpt_pipeline.node_lines import NodeLines
 from minigpt_pipeline.quiet import quieten
 from minigpt_pipeline.tracking.hooks import TrackingHooks
+from minigpt_pipeline.worker_hooks import WorkerHooks
 
 quieten()
 
@@ -14,7 +16,8 @@ quieten()
 # reads this when it is imported, which nothing has done yet.
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
-HOOKS = (TrackingHooks(), NodeLines())
+# Of workers that train together the chief alone has an MLflow run.
+HOOKS = (*(() if is_other_worker() else (TrackingHooks(),)), NodeLines(), WorkerHooks())
 
 # MLflow is ours to drive: a run here is a trained model, not a Kedro session (docs/adr/0002).
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow", "kedro-telemetry")

@@ -61,10 +61,10 @@ def train_on(
     )  # so that the parts of a batch have unlike many words
     letters = 2 + (np.arange(20)[:, None] * 5 + np.arange(9)) % 26  # (20, 9)
     sequences = np.where(np.arange(9) < lengths[:, None], letters, 0).astype(np.int32)
-    limits = {"max_steps": None, "max_minutes": None, "evaluate_every_steps": None}
+    limits = {"epochs": 4, "max_steps": None, "max_minutes": None, "evaluate_every_steps": None}
     limits |= {"checkpoint_every_minutes": None, "checkpoint_every_steps": None}
     training = TrainingParameters(
-        seed=1, batch_size=8, sequences="truncated", epochs=4, log_every_steps=1, sample_every_epochs=9,
+        seed=1, batch_size=8, sequences="truncated", log_every_steps=1, sample_every_epochs=9,
         optimizer=optimizer, **limits | settings,
     )  # fmt: skip
     log = Losses()

@@ -29,6 +29,7 @@ def test_the_cpu_is_split_into_devices(found: dict[str, Any]) -> None:
         "precision": "float32",
         "mirrored": ["CPU:0", "CPU:1"],
         "xla": False,
+        "num_workers": 1,
     }
 
 

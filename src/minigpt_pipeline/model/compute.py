@@ -5,9 +5,11 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from minigpt_pipeline.model import workers
+from minigpt_pipeline.model.cluster import Cluster
 from minigpt_pipeline.parameters import ComputeSettings
 
 if TYPE_CHECKING:
@@ -25,17 +27,21 @@ class ComputeDevice:
         precision: Of the training step, a Keras dtype policy.
         mirrored: Names of the logical devices that train together, `GPU:0`; empty where one trains alone.
         xla: Whether the whole training step is compiled with XLA.
+        num_workers: Processes that train together, each on such devices.
     """
 
     name: str
     precision: str
     mirrored: tuple[str, ...] = ()
     xla: bool = False
+    num_workers: int = 1
 
     def make_strategy(self) -> "tf.distribute.Strategy":
         """Return how weights and batches are spread over the devices."""
         import tensorflow as tf
 
+        if self.num_workers > 1:
+            return workers.find_strategy()
         return (
             tf.distribute.MirroredStrategy(self.mirrored) if self.mirrored else tf.distribute.get_strategy()
         )
@@ -44,18 +50,19 @@ class ComputeDevice:
 ONE_CPU = ComputeDevice("CPU", "float32")
 
 
-def configure_compute(settings: ComputeSettings) -> ComputeDevice:
+def configure_compute(settings: ComputeSettings, cluster: Cluster | None = None) -> ComputeDevice:
     """Set TensorFlow up, before it computes anything; doing it again with the same settings changes nothing.
 
     Args:
         settings: Devices and their memory, precision, strategy, determinism.
+        cluster: Of the workers that this process trains together with; null means that it computes alone.
 
     Returns:
         The devices that were taken.
 
     Raises:
         RuntimeError: If a GPU, or the precision of one, is asked for and none is there, Keras does not run on
-            TensorFlow, or TensorFlow has already computed on other devices.
+            TensorFlow, TensorFlow has already computed on other devices, or the workers don't come together.
     """
     import keras
     import tensorflow as tf
@@ -90,6 +97,10 @@ def configure_compute(settings: ComputeSettings) -> ComputeDevice:
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
     device = _describe_device(settings, gpus)
+    if cluster is not None and len(cluster.addresses) > 1:
+        workers.join(cluster, settings, max(1, len(device.mirrored)))
+        num_workers = len(cluster.addresses)
+        device = replace(device, name=f"{num_workers} workers of {device.name}", num_workers=num_workers)
     logger.info("Computing on %s, training in %s", device.name, device.precision)
     return device
 
@@ -137,7 +148,7 @@ def _describe_device(settings: ComputeSettings, gpus: Sequence[Any]) -> ComputeD
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
     names = names or ["CPU"] * (settings.logical_cpus or 1)
     mirrored: tuple[str, ...] = ()
-    if settings.strategy == "mirrored" and len(names) > 1:  # one alone has nothing to mirror
+    if settings.strategy != "one_device" and len(names) > 1:  # one alone has nothing to mirror
         mirrored = tuple(f"{kind}:{number}" for number in range(len(names)))
     counts = Counter(names if mirrored else names[:1])
     name = ", ".join(name if count == 1 else f"{count} x {name}" for name, count in counts.items())

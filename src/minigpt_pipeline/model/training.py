@@ -54,6 +54,9 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
 ) -> tuple[TrainedModel, pd.DataFrame, pd.DataFrame]:
     """Train a model on reviews: from fresh weights, those of the champion, or where the same training was killed.
 
+    With `strategy: multi_worker` this is one of several processes that do so together. The chief alone measures and
+    writes; what the others return is not the model with its best weights.
+
     Args:
         train_token_ids: Columns `review_id`, `token_ids`; the reviews of the training films.
         validation_token_ids: The same of the films that choose the best weights.
@@ -76,15 +79,17 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
     """
     import keras
 
+    from minigpt_pipeline.model.cluster import read_cluster
     from minigpt_pipeline.model.compute import configure_compute
     from minigpt_pipeline.model.mini_gpt import create_model
     from minigpt_pipeline.model.text_generator import TextGenerator
     from minigpt_pipeline.model.training_loop import train
     from minigpt_pipeline.model.training_record import TrainingRecord
     from minigpt_pipeline.model.warm_start import start_from
+    from minigpt_pipeline.model.workers import Workers
 
     check_tokens(train_token_ids, tokenizer)
-    device = configure_compute(compute)
+    device = configure_compute(compute, read_cluster() if compute.strategy == "multi_worker" else None)
     former = champion if retraining is not None and retraining.warm_start else None
     if former:
         former.load_model()  # which draws random numbers, and so stands before the seed
@@ -105,6 +110,8 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
         compute=asdict(device) | {"deterministic": compute.deterministic},
         start=str(warm_start),
     )
+    workers = Workers(device.make_strategy())
+    workers.check_equal(fingerprint)
     record = TrainingRecord(training_log)
     has_learnt_ends = train_sequences.learn_ends
     generator = TextGenerator(tokenizer, generation, training.sample_every_epochs, record, has_learnt_ends)
@@ -115,7 +122,7 @@ def train_model(  # noqa: PLR0913, PLR0917 -- what the catalog gives it
         training,
         record,
         device=device,
-        callbacks=[generator],
+        callbacks=[generator] if workers.is_chief else [],
         checkpoints=checkpoints and checkpoints.for_training(fingerprint),
     )
     how: dict[str, MetadataValue] = {

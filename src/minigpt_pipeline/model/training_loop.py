@@ -1,8 +1,8 @@
 """The training loop: epochs of steps, measured on the way, ended by whichever limit comes first.
 
 `train` reads from top to bottom as a run goes. Keras' own `fit` is not used: limits in minutes, exact repeats, words
-instead of places in every mean, checkpoints in the middle of an epoch, and (later) steps on several machines need a
-loop of our own.
+instead of places in every mean, checkpoints in the middle of an epoch, and steps on several machines need a loop of our
+own. On several machines all take the same steps, and the chief alone measures, writes and decides.
 """
 
 import logging
@@ -29,6 +29,7 @@ from minigpt_pipeline.model.training_record import TrainingRecord
 from minigpt_pipeline.model.training_sequences import TrainingSequences
 from minigpt_pipeline.model.training_state import TrainingState
 from minigpt_pipeline.model.training_step import compile_step, make_optimizer
+from minigpt_pipeline.model.workers import Workers
 from minigpt_pipeline.parameters import TrainingParameters
 from minigpt_pipeline.progress import ShareDisplay, showing_share
 from minigpt_pipeline.text.evaluation_windows import EvaluationWindows
@@ -85,6 +86,7 @@ def train(
     Raises:
         ValueError: If there is no review to train on, or none to validate on.
         FloatingPointError: If the loss is no longer a finite number.
+        WorkerError: If another worker is lost.
         KeyboardInterrupt: If Ctrl-C is pressed: after the step at hand, with a checkpoint; a second time, at once.
     """
     for name, number, has_some in (
@@ -96,8 +98,9 @@ def train(
                 f"The {name} part, {number} sequences, has no word to predict: "
                 "look at the split in conf/base/parameters_vectorization.yml and at what validation rejected"
             )
-    with showing_share("Training") as progress, interruptible() as interruption:
-        loop = _TrainingLoop(model, train_sequences, validation, training, record, device)
+    workers = Workers(device.make_strategy())
+    with workers.watched(), showing_share("Training") as progress, interruptible() as interruption:
+        loop = _TrainingLoop(model, train_sequences, validation, training, record, device, workers)
         loop.resume(checkpoints)
         loop.run(keras.callbacks.CallbackList(list(callbacks), model=model), progress, interruption)
     loop.finish()
@@ -115,13 +118,17 @@ class _TrainingLoop:
         training: TrainingParameters,
         record: TrainingRecord,
         device: ComputeDevice,
+        workers: Workers,
     ) -> None:
         self.started = self.checkpointed = time.monotonic()
         self.model = model
+        self.workers = workers
         # The dropout of a copy draws from the seed, whatever was drawn since the model was made.
         keras.utils.set_random_seed(training.seed)
         has_average = training.optimizer.average_momentum is not None
-        is_measured_itself = device.precision == "float32" and not has_average and not device.mirrored
+        strategy = device.make_strategy()
+        is_alone = strategy.num_replicas_in_sync == 1
+        is_measured_itself = device.precision == "float32" and not has_average and is_alone
         self.train_sequences = train_sequences
         self.validation = validation
         self.training = training
@@ -130,7 +137,6 @@ class _TrainingLoop:
         steps = training.epochs * self.batches_per_epoch
         self.last_step = min(steps, training.max_steps or steps)
         self.forecast = EndForecast(training, self.last_step)
-        strategy = device.make_strategy()
         with strategy.scope():
             self.trained = model if is_measured_itself else model.in_precision(device.precision)
             self.optimizer = make_optimizer(training.optimizer, device.precision, self.last_step)
@@ -148,19 +154,22 @@ class _TrainingLoop:
         self.state = TrainingState()
         self.best_weights: list[np.ndarray] = []
         self.ended_by = ""
+        self.is_stopped = False
 
     def resume(self, checkpoints: CheckpointStore | None) -> None:
         """Go on from the newest checkpoint, if there is one, and save further ones beside it."""
-        self.checkpoints = checkpoints
-        checkpoint = checkpoints.load_newest(self.last_step) if checkpoints else None
+        self.checkpoints = checkpoints if self.workers.is_chief else None
+        checkpoint = self.checkpoints.load_newest(self.last_step) if self.checkpoints else None
+        checkpoint = self.workers.take_over(checkpoint)
         if checkpoint is None:
             return
         self.state = TrainingState.from_json(checkpoint.state["training"])
-        self.record.take_over(checkpoint.state["record"])
         for name, variables in self._variables().items():
             for variable, value in zip(variables, checkpoint.arrays[name], strict=True):
                 variable.assign(value)
-        self.best_weights = checkpoint.arrays["best_weights"]
+        if self.workers.is_chief:
+            self.record.take_over(checkpoint.state["record"])
+            self.best_weights = checkpoint.arrays["best_weights"]
 
     def _variables(self) -> dict[str, list[keras.Variable]]:
         """Return all that a step changes: weights, the state of each dropout's random numbers, the optimizer's own.
@@ -193,19 +202,24 @@ class _TrainingLoop:
     ) -> None:
         """Train until a limit is reached or the user asks to stop."""
         callbacks.on_train_begin()
-        if self.state.step:  # of a checkpoint, which may stand at a limit
-            self.ended_by = self._reached_limit()
-        while not (self.ended_by or interruption.requested):
+        # A checkpoint may stand at a limit.
+        self._look_for_end(interruption, self._reached_limit() if self.state.step else "")
+        while not (self.ended_by or self.is_stopped):
             self._run_epoch(callbacks, progress, interruption)
         callbacks.on_train_end()
-        if interruption.requested:
+        if self.is_stopped:
             self._stop()
+
+    def _look_for_end(self, interruption: Interruption, limit: str) -> None:
+        """Learn whether the training ends here: by a limit that the chief has reached, or as a user wants to stop."""
+        self.ended_by, self.is_stopped = self.workers.agree(limit, interruption.requested)
 
     def _stop(self) -> NoReturn:
         """Save how far the training has come, and do what Ctrl-C does."""
-        if not (self.checkpoints and self.state.step):
+        if not self.state.step or (self.workers.is_chief and not self.checkpoints):
             raise KeyboardInterrupt
-        self._save_checkpoint(self.checkpoints)
+        if self.checkpoints:
+            self._save_checkpoint(self.checkpoints)
         raise KeyboardInterrupt(f"training goes on behind step {self.state.step} of {self.last_step}")
 
     def _run_epoch(
@@ -218,12 +232,12 @@ class _TrainingLoop:
         for batch in make_batches(sequences, self.training.batch_size):
             self._take_step(batch)
             self._measure(progress)
-            self.ended_by = self._reached_limit()
+            self._look_for_end(interruption, self._reached_limit())
             if self.state.step % self.batches_per_epoch == 0:
                 self._evaluate()
                 callbacks.on_epoch_end(epochs_done)
-                self.ended_by = self.ended_by or self._reached_limit()
-            if self.ended_by or interruption.requested:
+                self._look_for_end(interruption, self.ended_by or self._reached_limit())
+            if self.ended_by or self.is_stopped:
                 return
             if self.checkpoints and self._is_checkpoint_due():
                 self._save_checkpoint(self.checkpoints)
@@ -317,6 +331,8 @@ class _TrainingLoop:
             return
         self._log_losses()
         self._copy_weights()
+        if not self.workers.is_chief:
+            return
         losses = self.evaluator.score(self.validation)
         loss = losses.mean()
         self._check_finite("validation", state.step, loss)
@@ -349,6 +365,9 @@ class _TrainingLoop:
     def finish(self) -> None:
         """Measure a last time, and give the model its best weights."""
         self._evaluate()
+        if not self.workers.is_chief:
+            logger.info("Training ended by %s after %d steps", self.ended_by, self.state.step)
+            return
         self.model.set_weights(self.best_weights)
         logger.info(
             "Training ended by %s after %d steps; kept the weights of step %d, validation loss %.4f",

@@ -109,8 +109,8 @@ def compile_step(
     num_devices = strategy.num_replicas_in_sync
     if batch_shape[0] % num_devices:
         raise ValueError(
-            f"batch_size={batch_shape[0]} can't be divided among {num_devices} devices: make it a multiple of "
-            f"{num_devices} in conf/base/parameters_training.yml, or set strategy to one_device in "
+            f"batch_size={batch_shape[0]} can't be divided among {num_devices} devices (of all workers): make it a "
+            f"multiple of {num_devices} in conf/base/parameters_training.yml, or set strategy to one_device in "
             "conf/*/catalog_compute.yml"
         )
     with strategy.scope():
@@ -122,16 +122,19 @@ def compile_step(
     if num_devices == 1:
         apply = compiled(apply)  # as one pass over the weights instead of a dozen
 
-    def work(inputs: Any, labels: Any) -> tuple[tuple[Any, list[Any]], Any]:
-        """Do a device's part."""
-        num_words = count_words(inputs, labels, learn_ends)
-        num_all_words = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, num_words)
-        return differentiate(inputs, labels, num_all_words), num_words
+    def work(inputs: Any, labels: Any) -> tuple[Any, list[Any], Any]:
+        """Do a device's part, and return the sums over all devices, also those of other workers."""
+        device, total = tf.distribute.get_replica_context(), tf.distribute.ReduceOp.SUM
+        num_words = device.all_reduce(total, count_words(inputs, labels, learn_ends))
+        loss_sum, gradients = device.all_reduce(total, differentiate(inputs, labels, num_words))
+        return loss_sum, gradients, num_words
 
     @tf.function(autograph=False)
     def step(inputs: Any, labels: Any) -> tuple[Any, Any]:
         done = strategy.run(work, args=(inputs, labels))
-        (loss_sum, gradients), num_words = strategy.reduce(tf.distribute.ReduceOp.SUM, done, axis=None)
+        loss_sum, gradients, num_words = tf.nest.map_structure(
+            lambda sums: strategy.experimental_local_results(sums)[0], done
+        )
         apply(gradients)
         return loss_sum, num_words
 
