@@ -27,6 +27,7 @@ PATIENCE = 90.0
 USER = "minigpt"
 PASSWORD = "pass-of-the-database"  # in no message, no log, no tag
 BUCKET = "models"
+USERS: dict[str, str | list[str]] = {"minigpt": "s3:*", "reader": ["s3:GetObject", "s3:ListBucket"]}
 
 
 class Server:
@@ -83,6 +84,10 @@ class Server:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             raise
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     @property
     def said(self) -> str:
@@ -223,12 +228,14 @@ class ObjectStore:
         url: Where it answers.
         key_id: Of the user.
         secret: Of the user.
+        reader: Key and secret of another one, who may only read.
     """
 
     server: Server
     url: str
     key_id: str
     secret: str
+    reader: tuple[str, str]
 
     @property
     def variables(self) -> dict[str, str]:
@@ -269,33 +276,34 @@ def serving_object_store(folder: Path) -> Iterator[ObjectStore]:
         lambda: answers(url),
     )
     with server:
-        key_id, secret = prepare_bucket(url)
-        yield ObjectStore(server, url, key_id, secret)
+        iam = make_client("iam", url, "nobody", "nothing")
+        user, reader = (make_user(iam, name, actions) for name, actions in USERS.items())
+        make_client("s3", url, *user).create_bucket(Bucket=BUCKET)
+        plain = {"Content-Type": "text/plain"}  # from then on the store checks every signature
+        urllib.request.urlopen(urllib.request.Request(f"{url}/moto-api/reset-auth", b"0", plain)).close()
+        yield ObjectStore(server, url, *user, reader)
 
 
-def prepare_bucket(url: str) -> tuple[str, str]:
-    """Make a bucket and a user; from then on the store checks every signature."""
-    iam = make_client("iam", url, "nobody", "nothing")
-    iam.create_user(UserName=USER)
-    policy = (
-        '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
-    )
-    iam.put_user_policy(UserName=USER, PolicyName="all", PolicyDocument=policy)
-    key = iam.create_access_key(UserName=USER)["AccessKey"]
-    make_client("s3", url, "nobody", "nothing").create_bucket(Bucket=BUCKET)
-    plain = {"Content-Type": "text/plain"}
-    urllib.request.urlopen(urllib.request.Request(f"{url}/moto-api/reset-auth", b"0", plain)).close()
+def make_user(iam: Any, name: str, actions: str | list[str]) -> tuple[str, str]:
+    """Make a user who may do these on all there is, and return id and secret of a key."""
+    iam.create_user(UserName=name)
+    statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=policy)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
     return key["AccessKeyId"], key["SecretAccessKey"]
 
 
 @contextmanager
-def serving_mlflow(database: Database, store: ObjectStore, folder: Path) -> Iterator[str]:
+def serving_mlflow(
+    database: Database, store: ObjectStore, folder: Path, bucket: str = BUCKET
+) -> Iterator[str]:
     """Serve MLflow, which alone knows the password of the database and the key of the object store."""
     port = find_port()
     url = f"http://127.0.0.1:{port}"
     variables = {
         "MLFLOW_BACKEND_STORE_URI": database.uri,
-        "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{BUCKET}/served",
+        "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{bucket}/served",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     server = Server(

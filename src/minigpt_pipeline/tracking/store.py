@@ -76,9 +76,10 @@ def connect(settings: TrackingSettings, project_path: Path) -> str:
         _open_database(uri)
         if _find_experiment(settings, project_path, uri) is None:
             location = None if _is_served(settings, uri) else _locate_artifacts(settings, project_path)
+            _look_at_artifacts(location)  # before it is the experiment's for ever
             mlflow.create_experiment(settings.experiment, artifact_location=location)
         experiment = mlflow.set_experiment(settings.experiment)
-    _look_at_artifacts(experiment)
+    _look_at_artifacts(experiment.artifact_location)
     if settings.system_metrics:
         mlflow.set_system_metrics_sampling_interval(settings.system_metrics_interval)
     return hide_password(uri)
@@ -141,14 +142,16 @@ def _is_address(location: str) -> bool:
     return "://" in location
 
 
-def _look_at_artifacts(experiment: Experiment) -> None:
+def _look_at_artifacts(location: str | None) -> None:
     """Ask for an artifact that is not there: a wrong bucket or key is told before anything is computed.
+
+    Args:
+        location: Where artifacts are kept; null where only the server knows.
 
     Raises:
         TrackingStoreError: If that can't be answered.
     """
-    location = experiment.artifact_location
-    if location.startswith("file:"):
+    if location is None or location.startswith("file:"):
         return
     try:
         with quick_answers():
@@ -249,7 +252,7 @@ def describe_failure(error: BaseException) -> str | None:
         if isinstance(each, store_errors()) and getattr(each, "error_code", IS_AWAY[0]) in IS_AWAY:
             return (
                 f"The MLflow store {hide_password(mlflow.get_tracking_uri())} has failed in the middle of the run "
-                f"({tell(each)}): what was saved is whole; run the same command again when it answers"
+                f"({tell(each)}): what was saved is whole; put that right, and run the same command again"
             )
         each = each.__cause__ or each.__context__
     return None
