@@ -21,7 +21,11 @@ HOME = "/home/you/minigpt-pipeline"
 ELLIPSIS = "..."
 COLUMNS = 80
 
-SERVERS = {"make ui": "http://127.0.0.1:5000", "mlflow models serve": "http://127.0.0.1:8000/ping"}
+SERVERS = {
+    "make ui": "http://127.0.0.1:5000",
+    "mlflow server": "http://127.0.0.1:5000",
+    "mlflow models serve": "http://127.0.0.1:8000/ping",
+}
 """Commands that go on until they are interrupted, and where they answer."""
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -165,7 +169,7 @@ class Terminal:
         if command.shown:
             self._remember_ids(match(command.shown, printed))
         if command.text.startswith(("source ", "export ")):
-            self._prelude.append(command.text)
+            self._prelude.append(self._take_ids(command.text))
         return printed
 
     def _serve(self, command: Command, url: str) -> list[str]:

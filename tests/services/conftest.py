@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.conftest import terminal  # noqa: F401 -- a fixture of the tests here, too
 from tests.services.servers import (
     BUCKET,
     PASSWORD,
@@ -122,3 +123,11 @@ def direct(cluster: Database, objects: ObjectStore, make_project: Callable[[str]
     location = {"MLFLOW_TRACKING_URI": database.uri, "MINIGPT_ARTIFACTS": f"s3://{BUCKET}/direct"}
     address = database.uri.replace(PASSWORD, "***")
     return Setup(location | objects.variables, address, database, objects, "direct", make_project("direct"))
+
+
+@pytest.fixture
+def database_ended(cluster: Database) -> Iterator[Callable[[], None]]:
+    """End PostgreSQL; it is there again behind the test."""
+    yield cluster.server.end
+    if not cluster.server.is_running:
+        cluster.server.start()

@@ -39,6 +39,7 @@ class Server:
         is_ready: Whether it answers.
         variables: Of its environment, all of them.
         user: Whose process it is; null means the one of the tests.
+        cwd: Its working directory.
     """
 
     def __init__(
@@ -48,9 +49,10 @@ class Server:
         is_ready: Callable[[], bool],
         variables: Mapping[str, str] | None = None,
         user: str | None = None,
+        cwd: Path = Path("/"),
     ) -> None:
         self._command, self._log, self._is_ready = command, log, is_ready
-        self._options: dict[str, Any] = {"env": variables, **as_user(user)}
+        self._options: dict[str, Any] = {"env": variables, "cwd": cwd, **as_user(user)}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Server":
@@ -64,14 +66,13 @@ class Server:
         """Start it, and wait until it answers."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, stdout=log, stderr=log, cwd="/", start_new_session=True, **self._options
+                self._command, stdout=log, stderr=log, start_new_session=True, **self._options
             )
-        deadline = time.monotonic() + PATIENCE
-        while not self._is_ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.end()
-                raise AssertionError(f"{self._command[0]} does not answer:\n{self.said}")
-            time.sleep(0.1)
+        try:
+            wait_until(self._is_ready, lambda: self.is_running)
+        except AssertionError as error:
+            self.end()
+            raise AssertionError(f"{self._command} does not answer:\n{self.said}") from error
 
     def end(self) -> None:
         """End it as Ctrl-C does, and wait; once it has ended do nothing."""
@@ -93,6 +94,15 @@ class Server:
     def said(self) -> str:
         """What it has said by now."""
         return self._log.read_text(errors="replace")
+
+
+def wait_until(condition: Callable[[], bool], is_possible: Callable[[], bool] = lambda: True) -> None:
+    """Wait until it is so, as long as it can come to that."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert is_possible()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def as_user(user: str | None) -> dict[str, Any]:

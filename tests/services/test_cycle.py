@@ -3,14 +3,15 @@
 import json
 import re
 import sys
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.services.conftest import Setup
-from tests.services.servers import Server, answers, find_port, post
+from tests.services.servers import Server, answers, find_port, post, wait_until
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 
@@ -177,9 +178,37 @@ def test_the_doctor_knows_the_store(cycle: Cycle) -> None:
     assert f"{cycle.setup.address} has the experiment minigpt, artifacts in {place}" in output
 
 
-def test_one_goes_back_and_it_is_in_the_database(cycle: Cycle) -> None:
+@pytest.fixture
+def served_champion(cycle: Cycle, tmp_path: Path) -> Iterator[str]:
+    """`python -m minigpt_pipeline.serving`, as `make serve` starts it."""
+    port = find_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "minigpt_pipeline.serving", "--port", str(port)]
+    log = tmp_path / "serving.log"
+    with Server(
+        command, log, lambda: is_ready(url), cycle.setup.environment, cwd=cycle.setup.project
+    ) as server:
+        yield url
+        assert not [secret for secret in cycle.setup.secrets if secret in server.said]
+
+
+def is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/ready", timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def test_one_goes_back_and_what_is_served_follows(
+    cycle: Cycle, served_champion: str, database_ended: Callable[[], None]
+) -> None:
     former = find_aliases(cycle.setup)["champion"]
     other = 3 - former
+    request = {"prompt": "the best scene", "max_new_tokens": 5}
+    answer = post(f"{served_champion}/v1/generate", request)
+    assert answer["model_version"] == str(former)
+    assert answer["texts"][0]["text"].startswith("the best scene ")
 
     status, output = cycle.setup.make("rollback", VERSION=str(other), REASON="tried")
 
@@ -189,6 +218,9 @@ def test_one_goes_back_and_it_is_in_the_database(cycle: Cycle) -> None:
     _, listed = cycle.setup.make("versions")
     assert re.search(rf"^{other}  champion .*of test$", listed, re.MULTILINE)
     assert f"from version {former} to version {other}, tried" in listed
+    wait_until(lambda: post(f"{served_champion}/v1/generate", request)["model_version"] == str(other))
+    database_ended()
+    assert post(f"{served_champion}/v1/generate", request)["model_version"] == str(other)
 
 
 def test_no_secret_is_written_anywhere(cycle: Cycle) -> None:

@@ -4,15 +4,14 @@ import itertools
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.services.conftest import PATIENCE, Setup
-from tests.services.servers import BUCKET, PASSWORD, Database, ObjectStore, serving_mlflow
+from tests.services.servers import BUCKET, PASSWORD, Database, ObjectStore, serving_mlflow, wait_until
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 
@@ -71,7 +70,7 @@ def count(setup: Setup, table: str) -> int:
         ("/fault_", "/no_fault_", 'database "no_fault_.*" does not exist'),
         ("postgresql+psycopg2:", "postgresql+pg8000:", "No module named 'pg8000'.*pip install --editable"),
         ("127.0.0.1", "no-such-host.invalid", "could not translate host name"),
-        (f":{PASSWORD}@", f":at@{PASSWORD}@", "can't be used"),  # it ought to be %40
+        (f":{PASSWORD}@", f":not-the-password@{PASSWORD}@", "write it as %40"),
     ],
     ids=["password", "database", "driver", "host", "an @ in a password"],
 )
@@ -80,7 +79,7 @@ def test_an_address_that_is_wrong(setup: Setup, before: str, after: str, message
 
     told = refuse(setup, MLFLOW_TRACKING_URI=uri)
 
-    assert re.search(rf"The MLflow store postgresql\S*://minigpt:\*\*\*@.* can't be used .*{message}", told)
+    assert re.search(rf"The MLflow store postgresql\S*://minigpt:\*\*\*@.*{message}", told), told
     assert "not-the-password" not in told
 
 
@@ -167,14 +166,6 @@ def test_an_experiment_never_changes_its_place(setup: Setup) -> None:
     )
 
 
-@pytest.fixture
-def database_ended(cluster: Database) -> Iterator[Callable[[], None]]:
-    """End PostgreSQL; it is there again behind the test."""
-    yield cluster.server.end
-    if not cluster.server.is_running:
-        cluster.server.start()
-
-
 def test_a_database_that_is_away(setup: Setup, database_ended: Callable[[], None]) -> None:
     database_ended()
 
@@ -195,9 +186,7 @@ def test_a_database_that_goes_away_in_the_middle_of_a_training(
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     checkpoints = setup.project / "data/test/06_models/checkpoints"
-    deadline = time.monotonic() + PATIENCE
-    while not list(checkpoints.glob("*.keras")) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: bool(list(checkpoints.glob("[!.]*"))), lambda: process.poll() is None)
     database_ended()
     output, _ = process.communicate(timeout=PATIENCE)
 
@@ -208,5 +197,5 @@ def test_a_database_that_goes_away_in_the_middle_of_a_training(
     cluster.server.start()
     status, again = setup.python(*command)
     assert status == 0, again
-    assert re.search(r"Going on|goes on|resum", again)
+    assert "Resuming from step" in again
     assert setup.database.query("SELECT status FROM runs ORDER BY start_time") == [("KILLED",), ("FINISHED",)]

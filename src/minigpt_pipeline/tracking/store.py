@@ -100,7 +100,7 @@ def describe_store(settings: TrackingSettings, project_path: Path) -> str:
         experiment = _find_experiment(settings, project_path, uri)
     if experiment is None:
         return f"{hide_password(uri)} answers, and has not yet the experiment {settings.experiment}"
-    _look_at_artifacts(experiment)
+    _look_at_artifacts(experiment.artifact_location)
     return f"{hide_password(uri)} has the experiment {settings.experiment}, artifacts in {experiment.artifact_location}"
 
 
@@ -169,6 +169,12 @@ def _asking(settings: TrackingSettings, project_path: Path) -> Iterator[str]:
     """Ask the configured store, and say what can be done where it does not answer."""
     _settle_mlflow()
     uri = absolute_uri(settings.tracking_uri, project_path)
+    if (
+        uri.partition("?")[0].count("@") > 1
+    ):  # what is behind the first one would be shown as a host that is not known
+        raise TrackingStoreError(
+            f"The MLflow store {hide_password(uri)} has an @ in its password: write it as %40"
+        )
     with _unchanged_environment("MLFLOW_TRACKING_URI"):
         # MLflow sets the variable too, and the next session in this process would take that for the user's wish.
         mlflow.set_tracking_uri(uri)
@@ -193,9 +199,7 @@ def _advise(uri: str, reason: str) -> str:
         return INSTALL
     if uri.startswith("sqlite:"):
         return "put back a copy of it, or move it away, and the next run makes a new one"
-    return (
-        "start its server, or correct MLFLOW_TRACKING_URI; without it a run logs to mlflow.db in the project"
-    )
+    return "start its server, correct its address, or unset MLFLOW_TRACKING_URI to log to mlflow.db in the project"
 
 
 def _advise_on_artifacts(location: str, reason: str) -> str:
