@@ -24,6 +24,7 @@ COLUMNS = 80
 SERVERS = {
     "make ui": "http://127.0.0.1:5000",
     "make serve": "http://127.0.0.1:8000/ready",
+    "mlflow server": "http://127.0.0.1:5000",
     "mlflow models serve": "http://127.0.0.1:8001/ping",
 }
 """Commands that go on until they are interrupted, and where they answer."""
@@ -169,7 +170,7 @@ class Terminal:
         if command.shown:
             self._remember_ids(match(command.shown, printed))
         if command.text.startswith(("source ", "export ")):
-            self._prelude.append(command.text)
+            self._prelude.append(self._take_ids(command.text))
         return printed
 
     def _serve(self, command: Command, url: str) -> list[str]:
