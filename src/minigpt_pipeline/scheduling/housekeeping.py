@@ -83,6 +83,7 @@ def opening(home: Home, name: str) -> Iterator[dg.DagsterInstance]:
     logging.disable(logging.WARNING)  # of each attempt to reach a database
     try:
         instance = dg.DagsterInstance.from_config(str(home.folder))
+        _ = instance.run_launcher  # made when it is asked for
     except Exception as error:  # of Dagster, databases and engines, which have nothing in common
         cause: BaseException = error
         while cause.__cause__ or cause.__context__:
