@@ -14,7 +14,7 @@ from dagster._utils.schedules import is_valid_cron_schedule
 from minigpt_pipeline.cli import run
 from minigpt_pipeline.scheduling.schedule_settings import Schedule, read_settings
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 DEPLOY = PROJECT / "deploy"
 FOLDER = "/srv/minigpt-pipeline"
 
