@@ -1,0 +1,1 @@
+"""The champion over HTTP, and what is watched of its answers."""

@@ -1,0 +1,130 @@
+"""What is kept of a text that was served: a line of JSON, which has nothing of its words unless that is asked for."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+FORMAT_VERSION = 1
+"""Of a line."""
+
+ANSWERED, REFUSED = "answered", "refused"
+"""Kinds of lines."""
+
+WORDS = ("prompt", "text")
+"""Fields that hold what people wrote and read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedText:
+    """A text that was written for a request.
+
+    Args:
+        at: When it ended, in UTC, as `datetime.isoformat` writes it.
+        request_id: Of the request.
+        index: Its number in the request, from 0.
+        model: Name of the registered model.
+        model_version: Of the version that has written it.
+        data: Folder of the data that this version was trained on.
+        prompt_tokens: Tokens of the prompt.
+        unknown_tokens: Of these, the `[UNK]`.
+        new_tokens: Tokens that were written.
+        finish_reason: `length`, `end` or `cancelled`.
+        waited: Seconds until it had a slot.
+        first_token: Seconds from the request to its first token; null where it has none.
+        seconds: From the request to its end.
+        seq_rep_4: Share of its 4-grams that repeat one; null where it has none. See `measure_repetition`.
+        distinct_2: Distinct 2-grams / 2-grams; null where it has none.
+        seed: That its tokens were drawn with.
+        sampling: How they were chosen.
+        prompt: The prompt; kept only where the server is told to.
+        text: What was written; the same.
+    """
+
+    at: str
+    request_id: str
+    index: int
+    model: str
+    model_version: str
+    data: str
+    prompt_tokens: int
+    unknown_tokens: int
+    new_tokens: int
+    finish_reason: str
+    waited: float
+    first_token: float | None
+    seconds: float
+    seq_rep_4: float | None
+    distinct_2: float | None
+    seed: int
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    prompt: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusals:
+    """Requests that were refused for the same reason.
+
+    Args:
+        at: When the last of them was, in UTC.
+        status: Of HTTP.
+        code: The reason in a word.
+        count: How many they were.
+        model: Name of the registered model.
+        model_version: Of the version that was in use; empty where none was.
+        data: Folder of the data that this version was trained on; empty where none was in use.
+    """
+
+    at: str
+    status: int
+    code: str
+    count: int
+    model: str
+    model_version: str
+    data: str
+
+
+def measure_repetition(token_ids: Sequence[int]) -> dict[str, float | None]:
+    """Return `seq_rep_4` and `distinct_2` of one text, as `text_quality` defines them, in microseconds."""
+    figures: dict[str, float | None] = {"seq_rep_4": None, "distinct_2": None}
+    if (num_pairs := len(token_ids) - 1) > 0:
+        figures["distinct_2"] = len(set(pairwise(token_ids))) / num_pairs
+    if (num_ngrams := len(token_ids) - 3) > 0:
+        ngrams = zip(token_ids, token_ids[1:], token_ids[2:], token_ids[3:], strict=False)
+        figures["seq_rep_4"] = 1 - len(set(ngrams)) / num_ngrams
+    return figures
+
+
+def write_line(record: ServedText | Refusals, with_words: bool = False) -> bytes:
+    """Return the line of a record.
+
+    Args:
+        record: What was served, or refused.
+        with_words: Keep prompt and text.
+    """
+    fields = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in vars(record).items()
+        if name not in WORDS or (with_words and value is not None)
+    }
+    kind = ANSWERED if isinstance(record, ServedText) else REFUSED
+    return json.dumps({"format_version": FORMAT_VERSION, "kind": kind} | fields).encode() + b"\n"
+
+
+def read_line(line: bytes) -> ServedText | Refusals:
+    """Return what a line holds.
+
+    Raises:
+        ValueError: If it was cut off, is of another format version, or no line of ours.
+    """
+    fields = json.loads(line)
+    if not isinstance(fields, dict) or fields.pop("format_version", None) != FORMAT_VERSION:
+        raise ValueError(f"the line has not format version {FORMAT_VERSION}")
+    kind = fields.pop("kind", None)
+    try:
+        return ServedText(**fields) if kind == ANSWERED else Refusals(**fields)
+    except TypeError as error:
+        raise ValueError(f"the line has other fields than one of kind {kind}: {error}") from error
