@@ -13,8 +13,10 @@ import yaml
 from mlflow.cli import server
 
 from minigpt_pipeline.cli import run
+from minigpt_pipeline.scheduling import __main__ as scheduling
 from minigpt_pipeline.scheduling.home import Home
 from minigpt_pipeline.scheduling.housekeeping import find_variables
+from minigpt_pipeline.serving import __main__ as serving
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 TEXT = (DEPLOY / "compose.yml").read_text()
@@ -107,8 +109,12 @@ def test_commands_are_those_of_their_programs() -> None:
     assert (program, name) == ("mlflow", "server")
     assert server.make_context("server", options).params["host"] == "0.0.0.0"
 
-    assert command_of("schedules")[:3] == ["python", "-m", "minigpt_pipeline.scheduling"]
-    assert command_of("serving")[:3] == ["python", "-m", "minigpt_pipeline.serving"]
+    for name, module in (("schedules", scheduling), ("serving", serving)):
+        interpreter, option, called, *options = command_of(name)
+        assert (interpreter, option, f"{called}.__main__") == ("python", "-m", module.__name__)
+        assert options == ["--host", "0.0.0.0"]
+        with pytest.raises(SystemExit, match="0"):
+            module.main([*options, "--help"])
     compile(command_of("bucket")[2], "bucket", "exec")
     (by_hand,) = re.findall(r"run --rm run kedro run (.*)", TEXT)
     assert run.make_context("run", shlex.split(by_hand)).params["env"] == "sample"

@@ -173,6 +173,9 @@ def test_services_and_policies_name_ports_and_pods_that_there_are() -> None:
             continue
         assert chosen.items() <= labels[name].items()
         assert {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]} <= ports[name]
+    for deployment in ("schedules", "serving"):
+        (container,) = dict(list_pods())[deployment]["containers"]
+        assert container["args"][-2:] == ["--host", "0.0.0.0"]
     store = find("ConfigMap", "minigpt")["data"]["MLFLOW_TRACKING_URI"]
     (port,) = find("Service", "mlflow")["spec"]["ports"]
     assert store == f"http://mlflow:{port['port']}"
