@@ -1,4 +1,4 @@
-"""Files for other schedulers say what conf/base/schedules.yml says; they and units can be read by those they are for."""
+"""Files for other schedulers say what conf/base/schedules.yml says; these and units are read by whom they are for."""
 
 import ast
 import re
