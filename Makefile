@@ -57,6 +57,10 @@ test-fast: install ## The tests that take seconds
 test-full: lint ## All tests, also those that take minutes
 	$(BIN)/pytest
 
+.PHONY: test-services
+test-services: install ## MLflow on a real PostgreSQL and an S3-compatible store: a cycle through both, faults (minutes; needs PostgreSQL)
+	MINIGPT_SERVICES=required $(BIN)/pytest tests/services
+
 .PHONY: bench
 bench: install ## Measure speed and memory against plain Keras, interleaved (an hour): benchmarks/README.md
 	$(BIN)/python -m benchmarks
@@ -69,8 +73,9 @@ bench-quick: install ## The same in minutes, without the sizes: shows the order 
 ui: PORT ?= 5000
 ui: install ## MLflow's pages, with a link to the runs (PORT=5000)
 	@echo "The runs: http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning"
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --backend-store-uri sqlite:///mlflow.db \
-		--artifacts-destination mlartifacts --host 127.0.0.1 --port $(PORT) --workers 1
+	MLFLOW_BACKEND_STORE_URI="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" \
+		MLFLOW_ARTIFACTS_DESTINATION="$${MINIGPT_ARTIFACTS:-mlartifacts}" MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+		$(BIN)/mlflow server --host 127.0.0.1 --port $(PORT) --workers 1
 
 .PHONY: schedule
 schedule: PORT ?= 3000

@@ -27,8 +27,16 @@ from minigpt_pipeline.progress import erase_bars
 from minigpt_pipeline.project_lock import Holder, ProjectLockedError, holding
 from minigpt_pipeline.retraining import is_retraining, retrain
 
-FORESEEN = (ValueError, RuntimeError, FloatingPointError, OSError, DatasetError)
-"""What nodes and datasets raise on purpose; subclasses too."""
+FORESEEN = (
+    ParameterValidationError,
+    MissingConfigException,
+    ValueError,
+    RuntimeError,
+    FloatingPointError,
+    OSError,
+    DatasetError,
+)
+"""What Kedro, nodes and datasets raise on purpose; subclasses too."""
 
 INTERRUPTED = 128 + signal.SIGINT
 """The exit code of what Ctrl-C has ended, as shells have it."""
@@ -103,11 +111,14 @@ def told(command: Callable[..., Any]) -> Callable[..., Any]:
             raise click.exceptions.Exit(INTERRUPTED) from interrupt
         except ProjectLockedError as error:
             raise LockedException(str(error)) from error
-        except (ParameterValidationError, MissingConfigException, *FORESEEN) as error:
+        except Exception as error:
+            message = describe_store_failure(error)
+            if message is None and not isinstance(error, FORESEEN):
+                raise
             erase_bars()
             if verbose:
                 traceback.print_exc()
-            raise click.ClickException(describe(error, options.get("env"))) from error
+            raise click.ClickException(message or describe(error, options.get("env"))) from error
 
     return tell
 
@@ -140,6 +151,15 @@ def describe_interrupt(interrupt: KeyboardInterrupt) -> str:
     """
     what_next = str(interrupt) or "it comes to the same end"
     return f"Interrupted: all files are whole, old or new. Run the same command again, and {what_next}."
+
+
+def describe_store_failure(error: Exception) -> str | None:
+    """Return what a user reads where MLflow's store has failed; null for every other error, and without MLflow."""
+    if "mlflow" not in sys.modules:
+        return None
+    from minigpt_pipeline.tracking.store import describe_failure
+
+    return describe_failure(error)
 
 
 def describe(error: Exception, environment: str | None) -> str:

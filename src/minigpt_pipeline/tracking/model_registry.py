@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from minigpt_pipeline.model_versions import CHALLENGER, CHAMPION, DECISION_TAG, PREVIOUS_CHAMPION
-from minigpt_pipeline.tracking.store import TrackingStoreError
+from minigpt_pipeline.tracking.store import TrackingStoreError, store_errors
 
 MAX_TAG_LENGTH = 5000
 """Characters; servers' databases take no more."""
@@ -204,7 +204,7 @@ class ModelRegistry:
         uri = f"models:/{self.name}/{version}/{MODEL_FILE}"
         try:
             return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
-        except (MlflowException, OSError) as error:
+        except store_errors(OSError) as error:
             if self._has_file(version):
                 raise TrackingStoreError(
                     f"Version {version} of {self.name} is in the store and can't be fetched ({error}): nothing is "
@@ -218,7 +218,7 @@ class ModelRegistry:
         """Ask the store for the file of a version; where it does not answer, nobody knows, and that is raised."""
         try:
             files = mlflow.artifacts.list_artifacts(artifact_uri=f"models:/{self.name}/{version}/artifacts")
-        except MlflowException as error:
+        except store_errors() as error:
             if _is(error, RESOURCE_DOES_NOT_EXIST):
                 return False
             raise TrackingStoreError(
@@ -227,5 +227,5 @@ class ModelRegistry:
         return any(Path(file.path).name == Path(MODEL_FILE).name for file in files)
 
 
-def _is(error: MlflowException, code: int) -> bool:
-    return bool(error.error_code == ErrorCode.Name(code))
+def _is(error: Exception, code: int) -> bool:
+    return isinstance(error, MlflowException) and bool(error.error_code == ErrorCode.Name(code))

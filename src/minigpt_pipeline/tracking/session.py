@@ -9,6 +9,7 @@ import atexit
 import logging
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from minigpt_pipeline.tracking.killed_runs import PROCESS_TAG, describe_process,
 from minigpt_pipeline.tracking.lineage import CYCLE_VARIABLE, Lineage, new_cycle, read_lineage, write_lineage
 from minigpt_pipeline.tracking.model_card import render_model_card
 from minigpt_pipeline.tracking.parameter_logging import log_parameters
-from minigpt_pipeline.tracking.store import TrackingStoreError, hide_password
+from minigpt_pipeline.tracking.store import TrackingStoreError, hide_password, quick_answers, store_errors
 
 logger = logging.getLogger(__name__)
 
@@ -213,9 +214,17 @@ class TrackedSession:
             mlflow.set_logged_model_tags(model.model_id, {MLFLOW_RUN_NOTE: card})
 
     def end(self, status: str) -> None:
-        """End the run; a second call does nothing."""
+        """End the run; a second call does nothing.
+
+        One that has failed stays as it is where the store is away: the next run on this machine marks it.
+        """
         atexit.unregister(self.end)
-        if mlflow.active_run() is not None:
+        if mlflow.active_run() is None:
+            return
+        if status == "FINISHED":
+            mlflow.end_run(status)
+            return
+        with suppress(*store_errors()), quick_answers():
             mlflow.end_run(status)
 
     def withdraw(self) -> None:

@@ -4,21 +4,31 @@ import logging
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import mlflow
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, TEMPORARILY_UNAVAILABLE, ErrorCode
+from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.store.db.utils import _safe_initialize_tables
 from pydantic import BaseModel, ConfigDict
+from requests.exceptions import RequestException
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from minigpt_pipeline.files import replacing
 
 _RELATIVE_SQLITE = re.compile(r"sqlite:///(?!/)(?P<path>.+)")
-_PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^@]*@")
+_PASSWORD = re.compile(r"(?<=://)(?P<user>[^:/@\s]*):\S*@|(?<=[?&]password=)[^&\s]*")
+PATIENCE = 10
+"""Seconds in which a store shall answer: a user waits for it."""
+
+INSTALL = "install what it needs with `pip install --editable '.[cluster]'`"
+
+IS_AWAY = tuple(map(ErrorCode.Name, (TEMPORARILY_UNAVAILABLE, INTERNAL_ERROR)))
+"""Of MLflow's errors those that are no fault of whoever asks."""
 
 
 class TrackingStoreError(RuntimeError):
@@ -60,65 +70,110 @@ def connect(settings: TrackingSettings, project_path: Path) -> str:
         The store's address, without a password.
 
     Raises:
-        TrackingStoreError: If the store does not answer, or was made in another folder.
+        TrackingStoreError: If the store does not answer, keeps artifacts elsewhere, or can't keep them.
     """
-    shown = hide_password(absolute_uri(settings.tracking_uri, project_path))
     with _asking(settings, project_path) as uri:
-        _open_sqlite(uri)
+        _open_database(uri)
         if _find_experiment(settings, project_path, uri) is None:
-            is_local = uri.startswith("sqlite:")
-            location = (project_path / settings.artifact_location).as_uri() if is_local else None
+            location = None if _is_served(settings, uri) else _locate_artifacts(settings, project_path)
             mlflow.create_experiment(settings.experiment, artifact_location=location)
-        mlflow.set_experiment(settings.experiment)
+        experiment = mlflow.set_experiment(settings.experiment)
+    _look_at_artifacts(experiment)
     if settings.system_metrics:
         mlflow.set_system_metrics_sampling_interval(settings.system_metrics_interval)
-    return shown
+    return hide_password(uri)
 
 
 def describe_store(settings: TrackingSettings, project_path: Path) -> str:
     """Say which store a run logs to, and whether it answers; nothing is made.
 
     Raises:
-        TrackingStoreError: If the store does not answer, or was made in another folder.
+        TrackingStoreError: If the store does not answer, keeps artifacts elsewhere, or can't keep them.
     """
     uri = absolute_uri(settings.tracking_uri, project_path)
     database = make_url(uri).database if uri.startswith("sqlite:") else None
     if database and not Path(database).exists():
         return f"{uri} is made by the first run"
     with _asking(settings, project_path):
-        _open_sqlite(uri)
+        _open_database(uri)
         experiment = _find_experiment(settings, project_path, uri)
-    has = "has" if experiment else "answers, and has not yet"
-    return f"{hide_password(uri)} {has} the experiment {settings.experiment}"
+    if experiment is None:
+        return f"{hide_password(uri)} answers, and has not yet the experiment {settings.experiment}"
+    _look_at_artifacts(experiment)
+    return f"{hide_password(uri)} has the experiment {settings.experiment}, artifacts in {experiment.artifact_location}"
 
 
 def _find_experiment(settings: TrackingSettings, project_path: Path, uri: str) -> Experiment | None:
-    """Return the experiment, unless it is of a project that was moved or copied: its artifacts would not come along."""
+    """Return the experiment, unless it keeps artifacts elsewhere: what is there does not come along.
+
+    Projects on one machine may share an SQLite store that lies outside of them.
+    """
     experiment = mlflow.get_experiment_by_name(settings.experiment)
-    location = (project_path / settings.artifact_location).as_uri()
-    database = make_url(uri).database if uri.startswith("sqlite:") else None
-    is_ours = database is not None and Path(database).parent == project_path
-    if experiment and is_ours and experiment.artifact_location != location:
+    location = _locate_artifacts(settings, project_path)
+    if experiment is None or _is_served(settings, uri) or experiment.artifact_location == location:
+        return experiment
+    told = f"The MLflow store {hide_password(uri)} keeps artifacts in {experiment.artifact_location}, and this project"
+    if uri.startswith("sqlite:") and not _is_address(settings.artifact_location):
+        if Path(str(make_url(uri).database)).parent != project_path:
+            return experiment
         raise TrackingStoreError(
-            f"The MLflow store {uri} keeps artifacts in {experiment.artifact_location}, and this project in "
-            f"{location}: it was moved, or copied. docs/operations.md says how the store learns of that"
+            f"{told} in {location}: it was moved, or copied. docs/operations.md says how the store learns of that"
         )
-    return experiment
+    raise TrackingStoreError(
+        f"{told} would in {location}: set MINIGPT_ARTIFACTS={experiment.artifact_location}, or name another experiment "
+        f"than {settings.experiment} in conf/base/mlflow.yml, for an experiment never changes its place"
+    )
+
+
+def _is_served(settings: TrackingSettings, uri: str) -> bool:
+    """Whether a server decides where artifacts are kept."""
+    is_database = make_url(uri).get_backend_name() in DATABASE_ENGINES
+    return not is_database and not _is_address(settings.artifact_location)
+
+
+def _locate_artifacts(settings: TrackingSettings, project_path: Path) -> str:
+    if _is_address(settings.artifact_location):
+        return settings.artifact_location.rstrip("/")
+    return (project_path / settings.artifact_location).as_uri()
+
+
+def _is_address(location: str) -> bool:
+    return "://" in location
+
+
+def _look_at_artifacts(experiment: Experiment) -> None:
+    """Ask for an artifact that is not there: a wrong bucket or key is told before anything is computed.
+
+    Raises:
+        TrackingStoreError: If that can't be answered.
+    """
+    location = experiment.artifact_location
+    if location.startswith("file:"):
+        return
+    try:
+        with quick_answers():
+            mlflow.artifacts.list_artifacts(artifact_uri=f"{location}/none")
+    except store_errors(ImportError) as error:
+        reason = tell(error)
+        raise TrackingStoreError(
+            f"MLflow can't keep artifacts in {hide_password(location)} ({reason}): "
+            f"{_advise_on_artifacts(location, reason)}"
+        ) from error
 
 
 @contextmanager
 def _asking(settings: TrackingSettings, project_path: Path) -> Iterator[str]:
     """Ask the configured store, and say what can be done where it does not answer."""
-    _silence()
+    _settle_mlflow()
     uri = absolute_uri(settings.tracking_uri, project_path)
     with _unchanged_environment("MLFLOW_TRACKING_URI"):
         # MLflow sets the variable too, and the next session in this process would take that for the user's wish.
         mlflow.set_tracking_uri(uri)
     try:
-        with _quick_answers():
+        with quick_answers():
             yield uri
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        reason = hide_password(str(error).splitlines()[0])
+    except store_errors(OSError, ImportError) as error:
+        reason = tell(error)
         raise TrackingStoreError(
             f"The MLflow store {hide_password(uri)} can't be used ({reason}): {_advise(uri, reason)}"
         ) from error
@@ -131,51 +186,114 @@ def _advise(uri: str, reason: str) -> str:
             f"another version of MLflow than {mlflow.__version__} has written it: take that one, "
             f"or keep a copy and run `mlflow db upgrade {hide_password(uri)}` if it is an older one"
         )
+    if "No module named" in reason:
+        return INSTALL
     if uri.startswith("sqlite:"):
         return "put back a copy of it, or move it away, and the next run makes a new one"
-    return "start its server, or unset MLFLOW_TRACKING_URI to log to mlflow.db in the project"
+    return (
+        "start its server, or correct MLFLOW_TRACKING_URI; without it a run logs to mlflow.db in the project"
+    )
 
 
-def _open_sqlite(uri: str) -> None:
-    """See whether an SQLite store can be opened, and make one that is not there yet beside its place.
+def _advise_on_artifacts(location: str, reason: str) -> str:
+    """Say what can be done about a store of artifacts that can't be used."""
+    if "No module named" in reason:
+        return INSTALL
+    if location.startswith("mlflow-artifacts:"):
+        return (
+            "the log of MLflow's server names what it has asked, and docs/services.md what the server needs"
+        )
+    return (
+        "make the bucket, or correct AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and MLFLOW_S3_ENDPOINT_URL "
+        "(docs/services.md)"
+    )
 
-    MLflow asks ten times in a hundred seconds what SQLite answers at once. It makes its tables in many steps, and can't
-    go on where a kill has left it between two of them.
+
+def _open_database(uri: str) -> None:
+    """See whether a database can be opened, and make one of SQLite that is not there yet beside its place.
+
+    MLflow asks ten times in a hundred seconds what a database answers at once. It makes its tables in many steps, and
+    can't go on where a kill has left SQLite between two of them.
     """
     url = make_url(uri)
-    if url.get_backend_name() != "sqlite" or not url.database:
+    kind = url.get_backend_name()
+    if kind not in DATABASE_ENGINES or (kind == "sqlite" and not url.database):
         return
-    if Path(url.database).exists():
-        create_engine(url).connect().close()
+    if kind != "sqlite" or Path(str(url.database)).exists():
+        waiting = {"connect_timeout": PATIENCE} if kind == "postgresql" else {}
+        engine = create_engine(url, connect_args=waiting)
+        engine.connect().close()
+        engine.dispose()
         return
-    with replacing(Path(url.database)) as partial:
+    with replacing(Path(str(url.database))) as partial:
         engine = create_engine(url.set(database=str(partial)))
         _safe_initialize_tables(engine)
         engine.dispose()
 
 
+def store_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
+    """Return what a store raises that is away, or refuses, and others; packages that are not there raise nothing."""
+    found: list[type[Exception]] = [MlflowException, SQLAlchemyError, RequestException, *others]
+    with suppress(ImportError):
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        found += [Boto3Error, BotoCoreError, ClientError]
+    return tuple(found)
+
+
+def describe_failure(error: BaseException) -> str | None:
+    """Return what a user reads of an error where the store has failed in the middle of a run; null where it has not."""
+    each: BaseException | None = error
+    while each is not None and not isinstance(each, TrackingStoreError):
+        if isinstance(each, store_errors()) and getattr(each, "error_code", IS_AWAY[0]) in IS_AWAY:
+            return (
+                f"The MLflow store {hide_password(mlflow.get_tracking_uri())} has failed in the middle of the run "
+                f"({tell(each)}): what was saved is whole; run the same command again when it answers"
+            )
+        each = each.__cause__ or each.__context__
+    return None
+
+
+def tell(error: Exception) -> str:
+    """Return the first line of an error, without a password."""
+    return hide_password((str(error).strip() or type(error).__name__).splitlines()[0])
+
+
 def hide_password(text: str) -> str:
     """Leave the password out of any address in a text."""
-    return _PASSWORD.sub(r"\1:***@", text)
+    return _PASSWORD.sub(lambda found: "***" if found["user"] is None else f"{found['user']}:***@", text)
 
 
 def absolute_uri(uri: str, project_path: Path) -> str:
-    """Let a relative SQLite path start at the project instead of the working directory."""
+    """Let a relative SQLite path start at the project instead of the working directory, and name PostgreSQL's driver.
+
+    SQLAlchemy's own choice differs from version to version.
+    """
     match = _RELATIVE_SQLITE.fullmatch(uri)
-    return f"sqlite:///{project_path / match['path']}" if match else uri
+    uri = f"sqlite:///{project_path / match['path']}" if match else uri
+    return re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", uri)
 
 
-def _silence() -> None:
-    """Keep MLflow's own progress from between the lines that a user reads."""
+def _settle_mlflow() -> None:
+    """Keep MLflow's own progress from between the lines that a user reads, and files on their way through its server.
+
+    It would send whoever fetches one to the object store, which often answers the server alone.
+    """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
+    os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "false")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # It logs the traceback of what it raises.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 @contextmanager
-def _quick_answers() -> Iterator[None]:
+def quick_answers() -> Iterator[None]:
     """Ask once and for seconds instead of MLflow's default of minutes: a user waits for the answer."""
-    patience = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+    patience = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PATIENCE)}
     with _unchanged_environment(*patience):
         os.environ.update(patience)
         yield
