@@ -1,8 +1,14 @@
-"""What an image gets of the project, and that its Dockerfile asks for no more and no less."""
+"""What an image gets of the project, what its Dockerfile asks for, and, with an engine, that the image works.
 
+`MINIGPT_ENGINE=docker pytest tests/deploy/test_image.py` builds it; with MINIGPT_IMAGE one that is built is tried.
+"""
+
+import os
 import re
 import shlex
+import subprocess
 import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +16,7 @@ from docker.utils import exclude_paths
 
 PROJECT = Path(__file__).parents[2]
 DOCKERFILE = (PROJECT / "deploy/Dockerfile").read_text()
+ENGINE = shlex.split(os.environ.get("MINIGPT_ENGINE", ""))
 IGNORED = (PROJECT / ".dockerignore").read_text().splitlines()
 
 
@@ -91,3 +98,61 @@ def test_nobody_is_root_and_a_training_hears_the_end() -> None:
     assert last["USER"] == ["1000:1000"]
     assert last["STOPSIGNAL"] == ["SIGINT"]
     assert re.findall(r"https?://|index-url", DOCKERFILE) == []
+
+
+@pytest.fixture(scope="module")
+def in_container() -> Iterator[Callable[[str], str]]:
+    """Run a command in a container as deployments do; what it writes stays in one volume until the end."""
+    if not ENGINE:
+        pytest.skip("no engine is named that makes images: MINIGPT_ENGINE=docker")
+    if not (image := os.environ.get("MINIGPT_IMAGE")):
+        image = "minigpt-pipeline-test"
+        build = [*ENGINE, "build", "--file", "deploy/Dockerfile", "--tag", image, "."]
+        subprocess.run(build, cwd=PROJECT, check=True)
+    volume = "minigpt_test"
+    closed = [
+        "--rm",
+        "--read-only",
+        "--tmpfs",
+        "/tmp",
+        "--cap-drop",
+        "ALL",
+        "--security-opt",
+        "no-new-privileges",
+    ]
+    mount = ["--volume", f"{volume}:/srv/minigpt-pipeline/data"]
+
+    def run(script: str) -> str:
+        command = [*ENGINE, "run", *closed, *mount, image, "sh", "-ec", script]
+        result = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        assert result.returncode == 0, result.stdout
+        return result.stdout
+
+    yield run
+    subprocess.run([*ENGINE, "volume", "rm", volume], check=True, capture_output=True)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+def test_a_container_runs_every_role_as_nobody_who_could_change_the_code(
+    in_container: Callable[[str], str],
+) -> None:
+    who = in_container(
+        "id -u; for path in . src conf .venv; do test ! -w $path; done; ! python -c 'import ruff' 2>&1"
+    )
+    assert who.splitlines()[0] == "1000"
+    assert "No module named 'ruff'" in who
+    assert "- ingestion" in in_container("kedro registry list")
+    for module in ("scheduling", "serving"):
+        assert "--host" in in_container(f"python -m minigpt_pipeline.{module} --help")
+    assert "--allowed-hosts" in in_container("mlflow server --help")
+    for extra in ("boto3", "psycopg2", "dagster_docker", "dagster_k8s", "dagster_postgres"):
+        in_container(f"python -c 'import {extra}'")
+
+    said = in_container("kedro run --env test")
+
+    assert "sqlite:////srv/minigpt-pipeline/data/mlflow.db" in said
+    kept = in_container("ls data data/test/06_models data/mlartifacts; python -m minigpt_pipeline.doctor")
+    assert {"mlflow.db", "trained_model.keras"} <= set(kept.split())
