@@ -1,13 +1,16 @@
 """deploy/compose.yml: what it names is there, agrees with the containers of runs, and is open to nobody else."""
 
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from mlflow.cli import server
@@ -118,6 +121,15 @@ def test_commands_are_those_of_their_programs() -> None:
     compile(command_of("bucket")[2], "bucket", "exec")
     (by_hand,) = re.findall(r"run --rm run kedro run (.*)", TEXT)
     assert run.make_context("run", shlex.split(by_hand)).params["env"] == "sample"
+
+
+def test_the_specification_of_compose_knows_each_field() -> None:
+    pytest.importorskip(
+        "check_jsonschema", reason="check-jsonschema, which brings the specification, is not installed"
+    )
+    schema = files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json"
+
+    jsonschema.validate(COMPOSE, json.loads(schema.read_text(encoding="utf-8")))
 
 
 @pytest.mark.skipif(

@@ -159,40 +159,28 @@ def test_a_run_in_kubernetes_is_a_job_with_the_project_and_no_rights(
 
 
 @pytest.mark.parametrize("name", ["docker", "kubernetes"])
-def test_runs_elsewhere_are_neither_swept_nor_ended_with_the_schedules(
+def test_runs_elsewhere_are_neither_swept_nor_ended_with_the_schedules_but_asked_after(
     home: Home, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    with launching(name, home, monkeypatch) as (instance, _):
-        runs = [launch(instance), add_run(instance, dg.DagsterRunStatus.STARTING)]
+    with launching(name, home, monkeypatch) as (instance, backend):
+        run, starting = launch(instance), add_run(instance, dg.DagsterRunStatus.STARTING)
 
         assert sweep(instance) == 0
         end(home)
 
-        for run in runs:
-            kept = instance.get_run_by_id(run.run_id)
-            assert kept
-            assert kept.status is run.status
-        assert instance.run_monitoring_enabled  # it asks after each run
-
-
-@pytest.mark.parametrize("name", ["docker", "kubernetes"])
-def test_the_monitoring_learns_of_a_worker_that_has_died(
-    home: Home, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    with launching(name, home, monkeypatch) as (instance, backend):
-        run = launch(instance)
+        statuses = {kept.run_id: kept.status.value for kept in instance.get_runs()}
+        assert statuses == {run.run_id: "STARTED", starting.run_id: "STARTING"}
+        assert instance.run_monitoring_enabled
         if name == "docker":
             (container,) = backend.containers.values()
-            container.process.wait()
+            container.process.wait()  # and is removed
         else:
             assert instance.run_launcher.check_run_worker_health(run).status.value == "RUNNING"
             backend.status = {"failed": 1}
         known = instance.get_run_by_id(run.run_id)
         assert known
-
         health = instance.run_launcher.check_run_worker_health(known)
-
-    assert health.status.value == ("NOT_FOUND" if name == "docker" else "FAILED")
+        assert health.status.value == ("NOT_FOUND" if name == "docker" else "FAILED")
 
 
 def test_a_file_of_the_project_adds_to_the_configuration(home: Home) -> None:
