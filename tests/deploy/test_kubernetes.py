@@ -138,6 +138,23 @@ def test_runs_and_schedules_share_the_project(launcher: Manifest) -> None:
     assert launcher["dagster_home"] in read_mounts(schedules)
 
 
+def test_a_new_volume_gets_what_the_image_has_and_a_used_one_is_left_alone(tmp_path: Path) -> None:
+    (container,) = find("Deployment", "schedules")["spec"]["template"]["spec"]["initContainers"]
+    volume, image = tmp_path / "project", tmp_path / "image"
+    (image / "data/01_raw").mkdir(parents=True)
+    (image / "data/01_raw/sample_reviews.tar.gz").write_text("of the image")
+    (volume / "data/01_raw/served").mkdir(parents=True)  # by a pod that was faster
+    shell, options, script = container["args"]
+    command = [shell, options, script.replace("/project", str(volume))]
+
+    subprocess.run(command, cwd=image, check=True)
+    assert (volume / "data/01_raw/sample_reviews.tar.gz").read_text() == "of the image"
+    assert (volume / "dagster").is_dir()
+    (volume / "data/01_raw/sample_reviews.tar.gz").write_text("of somebody")
+    subprocess.run(command, cwd=image, check=True)
+    assert (volume / "data/01_raw/sample_reviews.tar.gz").read_text() == "of somebody"
+
+
 def test_the_schedules_may_do_what_their_launcher_does_and_runs_nothing() -> None:
     (binding,) = (one for one in MANIFESTS if one["kind"] == "RoleBinding")
     (role,) = (one for one in MANIFESTS if one["kind"] == "Role")

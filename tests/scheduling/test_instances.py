@@ -138,6 +138,8 @@ def test_a_run_in_kubernetes_is_a_job_with_the_project_and_no_rights(
 
     job = cluster.jobs[f"dagster-run-{run.run_id}"]
     kubernetes_validate.validate(job, kubernetes_validate.latest_version(), strict=True)
+    # MLflow's policy lets such pods in.
+    assert job["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/part-of"] == "minigpt"
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert container["image"] == VARIABLES["MINIGPT_IMAGE"]
