@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
+import psutil
 import pytest
 from filelock import FileLock
 
@@ -84,6 +86,24 @@ def test_who_was_killed_is_not_taken_for_who_holds_the_lock(tmp_path: Path) -> N
         other.send_signal(signal.SIGKILL)
 
     assert find_holder(tmp_path) is None
+
+
+def test_who_holds_it_on_another_host_is_named_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = socket.gethostname()
+    with other_run(tmp_path) as other:
+        monkeypatch.setattr(socket, "gethostname", lambda: "another")
+        monkeypatch.setattr(psutil, "pid_exists", lambda _: False)  # of a container, which has its own
+
+        assert f"(process {other.pid} on {here}, since 20" in str(find_holder(tmp_path))
+
+
+def test_a_note_of_another_version_says_nothing(tmp_path: Path) -> None:
+    with other_run(tmp_path):
+        (tmp_path / NOTE).write_text('{"pid": 1}')
+
+        assert find_holder(tmp_path) is None
 
 
 def test_a_glance_at_the_lock_refuses_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ counts only while the lock is held.
 import json
 import os
 import shlex
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,13 +36,15 @@ class Holder:
     """Who holds the lock.
 
     Args:
-        pid: The process.
+        host: Of the process; a container is one of its own.
+        pid: The process there.
         command: As it was typed.
         environment: Of the configuration.
         since: When it took the lock, ISO 8601 with the zone.
         schedule: The schedule that started it; null where a person did.
     """
 
+    host: str
     pid: int
     command: str
     environment: str
@@ -52,7 +55,8 @@ class Holder:
         """Return what a person wants to know of it."""
         since = f"{datetime.fromisoformat(self.since).astimezone():%Y-%m-%d %H:%M}"
         schedule = f", of schedule {self.schedule}" if self.schedule else ""
-        return f"`{self.command}` (process {self.pid}, since {since}{schedule})"
+        where = "" if self.host == socket.gethostname() else f" on {self.host}"
+        return f"`{self.command}` (process {self.pid}{where}, since {since}{schedule})"
 
 
 class ProjectLockedError(RuntimeError):
@@ -102,7 +106,7 @@ def holding(
         schedule = os.environ.get(SCHEDULE_VARIABLE) or None
         since = datetime.now(UTC).isoformat(timespec="seconds")
         with replacing(project / NOTE) as partial:
-            holder = Holder(os.getpid(), command, environment, since, schedule)
+            holder = Holder(socket.gethostname(), os.getpid(), command, environment, since, schedule)
             partial.write_text(json.dumps(asdict(holder)), encoding="utf-8")
         yield
     finally:
@@ -134,9 +138,9 @@ def find_holder(project: Path) -> Holder | None:
     while time.monotonic() < deadline:
         try:
             holder = Holder(**json.loads((project / NOTE).read_text(encoding="utf-8")))
-        except FileNotFoundError:
+        except (FileNotFoundError, TypeError):  # none, or one of another version
             holder = None
-        if holder and psutil.pid_exists(holder.pid):
+        if holder and (holder.host != socket.gethostname() or psutil.pid_exists(holder.pid)):
             return holder
         time.sleep(PAUSE)
     return None

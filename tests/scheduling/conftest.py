@@ -22,6 +22,7 @@ NIGHTLY = {
     "enabled": True,
 }
 VALUES = {
+    "instance": "local",
     "schedules": {"nightly": NIGHTLY},
     "new_data": {"folder": "data/01_raw/incoming", "schedule": "nightly", "look_every": 30, "quiet": 0},
     "notification": {"timeout": 5, "attempts": 3},
@@ -38,6 +39,7 @@ def make_settings(notification: dict[str, Any] | None = None, **nightly: Any) ->
 def home(tmp_path: Path) -> Home:
     home = Home(tmp_path)
     home.make()
+    home.configure("local")
     return home
 
 

@@ -32,13 +32,15 @@ MEMORY = 250
 class Schedules:
     """The schedules of a project, in processes of their own; what they say goes to a file."""
 
-    def __init__(self, project: Path) -> None:
+    def __init__(self, project: Path, **variables: str) -> None:
         self.said = project / "said.txt"
         self.project = project
         command = [sys.executable, "-m", "minigpt_pipeline.scheduling", "--headless"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
         with self.said.open("a") as said:
-            self.process = subprocess.Popen(command, cwd=project, env=environment, stdout=said, stderr=said)
+            self.process = subprocess.Popen(
+                command, cwd=project, env=environment | variables, stdout=said, stderr=said
+            )
 
     def wait_for(self, condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
         deadline = time.monotonic() + patience
@@ -64,8 +66,8 @@ class Schedules:
 
 
 @contextmanager
-def at_work(project: Path) -> Iterator[Schedules]:
-    schedules = Schedules(project)
+def at_work(project: Path, **variables: str) -> Iterator[Schedules]:
+    schedules = Schedules(project, **variables)
     try:
         yield schedules
     finally:

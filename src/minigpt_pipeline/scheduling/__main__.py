@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 from types import FrameType
+from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -60,6 +61,13 @@ class Ended(Exception):  # noqa: N818 -- no error
 
 class StartError(RuntimeError):
     """The schedules can't be run, or Dagster has ended by itself."""
+
+
+class Pages(NamedTuple):
+    """Where Dagster's pages are: the address at which they listen, and the port."""
+
+    host: str
+    port: int
 
 
 class Dagster:
@@ -156,12 +164,12 @@ def alone(home: Home) -> Iterator[None]:
         yield
 
 
-def run(home: Home, port: int | None) -> None:
+def run(home: Home, pages: Pages | None) -> None:
     """Run the schedules until something ends them.
 
     Args:
         home: Of the project.
-        port: Of Dagster's pages; null for none.
+        pages: Where Dagster's pages are to be; null for nowhere.
 
     Raises:
         StartError: If they can't begin, or a process of Dagster has ended.
@@ -171,7 +179,7 @@ def run(home: Home, port: int | None) -> None:
         keep_house("begin", home)
         dagster = Dagster(home)
         try:
-            begin(dagster, home, port)
+            begin(dagster, home, pages)
             watch(dagster, home)
         except Ended:
             sys.stderr.write("Ending; Ctrl-C again ends all at once\n")
@@ -181,7 +189,7 @@ def run(home: Home, port: int | None) -> None:
             dagster.kill()
 
 
-def begin(dagster: Dagster, home: Home, port: int | None) -> None:
+def begin(dagster: Dagster, home: Home, pages: Pages | None) -> None:
     """Start Dagster's processes, and say where its pages are."""
     home.socket.unlink(missing_ok=True)
     definitions = "minigpt_pipeline.scheduling.code_location"
@@ -194,14 +202,14 @@ def begin(dagster: Dagster, home: Home, port: int | None) -> None:
     )
     wait_for(home.socket.exists, dagster)
     dagster.start("The daemon", "dagster._daemon", "run", *location, "--log-level", "warning")
-    if port is not None:
+    if pages is not None:
         dagster.start(
             "The server of pages",
             "dagster_webserver",
-            *(*location, "--host", HOST, "--port", str(port), "--log-level", "warning"),
+            *(*location, "--host", pages.host, "--port", str(pages.port), "--log-level", "warning"),
         )
-        wait_for(lambda: answers(port), dagster)
-        sys.stderr.write(f"Dagster: http://{HOST}:{port}\n")
+        wait_for(lambda: answers(pages.port), dagster)
+        sys.stderr.write(f"Dagster: http://{pages.host}:{pages.port}\n")
     sys.stderr.write("The schedules are at work; Ctrl-C ends them\n")
 
 
@@ -270,7 +278,7 @@ def is_free(port: int) -> bool:
         return ours.connect_ex((HOST, port)) != 0
 
 
-def check_start(port: int | None) -> None:
+def check_start(pages: Pages | None) -> None:
     """See that what is needed is there.
 
     Raises:
@@ -280,8 +288,8 @@ def check_start(port: int | None) -> None:
         raise StartError(
             "Dagster is not installed: make install, or pip install 'minigpt-pipeline[schedule]'"
         )
-    if port is not None and not is_free(port):
-        raise StartError(f"Port {port} is taken: name another one, as in make schedule PORT=3001")
+    if pages is not None and not is_free(pages.port):
+        raise StartError(f"Port {pages.port} is taken: name another one, as in make schedule PORT=3001")
 
 
 def raise_ended(number: int, _frame: FrameType | None) -> None:
@@ -293,15 +301,18 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the schedules of the project in the working directory."""
     parser = argparse.ArgumentParser(prog="make schedule", description=__doc__)
     parser.add_argument("--headless", action="store_true", help="without Dagster's pages")
+    parser.add_argument(
+        "--host", default=HOST, help="whose requests reach Dagster's pages: 0.0.0.0 in a container"
+    )
     parser.add_argument("--port", type=int, default=3000, help="of Dagster's pages (3000)")
     asked = parser.parse_args(arguments)
-    home, port = Home(Path.cwd()), None if asked.headless else asked.port
+    home, pages = Home(Path.cwd()), None if asked.headless else Pages(asked.host, asked.port)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, raise_ended)
     try:
-        check_start(port)
+        check_start(pages)
         home.make()
-        run(home, port)
+        run(home, pages)
     except Ended as ended:
         return ended.exit_code
     except (StartError, ValueError, OSError) as error:

@@ -1,14 +1,19 @@
 """Where the schedules keep what they know: `.dagster/` in the project."""
 
 import os
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from minigpt_pipeline.files import replacing
 
-CONFIGURATION = Path(__file__).with_name("dagster.yaml")
+INSTANCES = {
+    "local": (),
+    "postgresql": ("postgresql.yaml",),
+    "docker": ("postgresql.yaml", "docker.yaml"),
+    "kubernetes": ("postgresql.yaml", "kubernetes.yaml"),
+}
+"""Where Dagster keeps runs, and where they work: what each adds to `dagster.yaml`, from the folder `instances`."""
 PROJECT_VARIABLE = "MINIGPT_PROJECT"
 """Tells Dagster's processes which project they serve."""
 LONGEST_SOCKET = 100
@@ -68,11 +73,27 @@ class Home:
                 "move the project to a shorter path"
             )
         self.folder.mkdir(exist_ok=True)
-        with replacing(self.folder / "dagster.yaml") as partial:
-            shutil.copyfile(CONFIGURATION, partial)
         with replacing(self.folder / ".nux/nux.yaml") as partial:
             # Or the first page would ask for an address to send news to.
             partial.write_text("seen: 1\n", encoding="utf-8")
+
+    def configure(self, instance: str) -> None:
+        """Tell Dagster where it keeps runs, and where they work.
+
+        Args:
+            instance: One of `INSTANCES`, or a file of the project.
+        """
+        folder = Path(__file__).parent
+        parts = [
+            folder / "dagster.yaml",
+            *(folder / "instances" / part for part in INSTANCES.get(instance, ())),
+        ]
+        if instance not in INSTANCES:
+            parts.append(self.project / instance)
+        with replacing(self.folder / "dagster.yaml") as partial:
+            partial.write_text(
+                "\n".join(part.read_text(encoding="utf-8") for part in parts), encoding="utf-8"
+            )
 
     def begin(self) -> None:
         """Note that the schedules begin now."""

@@ -5,15 +5,18 @@ It loads Kedro, MLflow and Dagster, and ends: none of their memory stays.
 
 import argparse
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import dagster as dg
+import yaml
 from dagster._utils.schedules import cron_string_iterator
 from rich.console import Console
 from rich.table import Table
@@ -61,8 +64,62 @@ def check_pipelines(settings: ScheduleSettings, project: Path) -> None:
             )
 
 
+@contextmanager
+def opening(home: Home, name: str) -> Iterator[dg.DagsterInstance]:
+    """Open an instance of Dagster.
+
+    Args:
+        home: Where it is configured.
+        name: For messages.
+
+    Raises:
+        SchedulesError: If what it needs is not there.
+    """
+    configuration = yaml.safe_load((home.folder / "dagster.yaml").read_text(encoding="utf-8"))
+    if missing := sorted(set(find_variables(configuration)) - set(os.environ)):
+        raise SchedulesError(
+            f"instance={name}: the environment has no {' and no '.join(missing)}: set it ({SOURCE})"
+        )
+    logging.disable(logging.WARNING)  # of each attempt to reach a database
+    try:
+        instance = dg.DagsterInstance.from_config(str(home.folder))
+        _ = instance.run_launcher  # made when it is asked for
+    except Exception as error:  # of Dagster, databases and engines, which have nothing in common
+        cause: BaseException = error
+        while cause.__cause__ or cause.__context__:
+            cause = cause.__cause__ or cause.__context__ or cause
+        reason = str(cause).strip().partition("\n")[0]
+        raise SchedulesError(f"instance={name}: Dagster can't work with it: {reason} ({SOURCE})") from error
+    finally:
+        logging.disable(logging.NOTSET)
+    with instance:
+        yield instance
+
+
+def find_variables(configuration: object) -> Iterator[str]:
+    """Yield each variable of the environment that a configuration of Dagster asks for."""
+    if isinstance(configuration, list):
+        for value in configuration:
+            yield from find_variables(value)
+    elif isinstance(configuration, dict):
+        for name, value in configuration.items():
+            if name == "env" and isinstance(value, str):
+                yield value
+            elif name == "env_vars":
+                yield from (variable for variable in value if "=" not in variable)
+            else:
+                yield from find_variables(value)
+
+
+def is_elsewhere(instance: dg.DagsterInstance) -> bool:
+    """Return whether runs work in places of their own, which do not end with the schedules, and can be asked."""
+    return instance.run_launcher.supports_check_run_worker_health
+
+
 def sweep(instance: dg.DagsterInstance) -> int:
     """Report each run as failed whose process died with the schedules; left as they are, every tick would be skipped.
+
+    Runs elsewhere are left alone: Dagster's monitoring asks after each.
 
     Args:
         instance: Of Dagster; nothing else works with it.
@@ -70,6 +127,8 @@ def sweep(instance: dg.DagsterInstance) -> int:
     Returns:
         How many.
     """
+    if is_elsewhere(instance):
+        return 0
     runs = instance.get_runs(dg.RunsFilter(statuses=LEFT_BEHIND))
     for run in runs:
         instance.report_run_failed(run, "The schedules were killed while it was at work")
@@ -163,7 +222,8 @@ def begin(home: Home) -> None:
     now = datetime.now(UTC)
     with replacing(home.settings) as partial:
         partial.write_text(settings.model_dump_json(indent=2), encoding="utf-8")
-    with dg.DagsterInstance.from_config(str(home.folder)) as instance:
+    home.configure(settings.instance)
+    with opening(home, settings.instance) as instance:
         if count := sweep(instance):
             logger.warning("%d runs of schedules that were killed are marked as failed", count)
         remove_old(instance, home, now)
@@ -175,8 +235,10 @@ def begin(home: Home) -> None:
 
 
 def end(home: Home) -> None:
-    """End what runs, as Ctrl-C would, and wait for it."""
+    """End what runs, as Ctrl-C would, and wait for it; what runs elsewhere goes on."""
     with dg.DagsterInstance.from_config(str(home.folder)) as instance:
+        if is_elsewhere(instance):
+            return
         for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
             if run.status is dg.DagsterRunStatus.QUEUED:
                 continue  # begins with the schedules

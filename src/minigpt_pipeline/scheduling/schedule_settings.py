@@ -1,5 +1,6 @@
 """`conf/*/schedules.yml`, checked: what runs when, what new data starts, and who is told of failures."""
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -15,6 +16,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+
+from minigpt_pipeline.scheduling.home import INSTANCES
 
 SOURCE = "conf/base/schedules.yml"
 NEW_DATA = "new_data"
@@ -114,6 +117,8 @@ class NotificationSettings(Settings):
 class ScheduleSettings(Settings):
     """All of `conf/*/schedules.yml`."""
 
+    instance: Annotated[str, Field(min_length=1)]
+    """Of Dagster: one of `home.INSTANCES`, or a file of the project."""
     schedules: dict[Name, Schedule]
     new_data: NewData
     notification: NotificationSettings
@@ -146,6 +151,7 @@ def read_settings(project: Path) -> ScheduleSettings:
         base_env="base",
         default_run_env="local",
         config_patterns={"schedules": ["schedules*"]},
+        custom_resolvers={"environment": lambda name, default=None: os.environ.get(name) or default},
         merge_strategy={"schedules": "soft", "globals": "soft"},
     )
     try:
@@ -165,6 +171,11 @@ def check_settings(values: Mapping[str, Any], project: Path) -> ScheduleSettings
         settings = ScheduleSettings(**values)
     except ValidationError as error:
         raise SchedulesError("\n".join(_describe(error))) from error
+    if settings.instance not in INSTANCES and not (project / settings.instance).is_file():
+        raise SchedulesError(
+            f"instance={settings.instance}: there is no such instance of Dagster, only {', '.join(INSTANCES)}, and no "
+            f"such file in the project ({SOURCE})"
+        )
     environments = sorted(path.name for path in (project / "conf").glob("*") if path.is_dir())
     for name, schedule in settings.schedules.items():
         if schedule.environment not in environments:

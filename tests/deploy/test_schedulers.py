@@ -1,4 +1,4 @@
-"""Files for other schedulers say what conf/base/schedules.yml says, and can be read by those they are for."""
+"""Files for other schedulers say what conf/base/schedules.yml says; these and units are read by whom they are for."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ from dagster._utils.schedules import is_valid_cron_schedule
 from minigpt_pipeline.cli import run
 from minigpt_pipeline.scheduling.schedule_settings import Schedule, read_settings
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 DEPLOY = PROJECT / "deploy"
 FOLDER = "/srv/minigpt-pipeline"
 
@@ -64,15 +64,23 @@ def test_the_dag_is_the_nightly_schedule(nightly: Schedule) -> None:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-def test_systemd_can_read_its_unit(tmp_path: Path) -> None:
-    text = (DEPLOY / "minigpt-schedule.service").read_text()
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("minigpt-schedule", "-m minigpt_pipeline.scheduling --headless"),
+        ("minigpt-serve", "-m minigpt_pipeline.serving"),
+    ],
+)
+def test_systemd_can_read_its_units(tmp_path: Path, name: str, command: str) -> None:
+    text = (DEPLOY / f"{name}.service").read_text()
     interpreter = f"{FOLDER}/.venv/bin/python"
-    unit = tmp_path / "minigpt-schedule.service"
+    unit = tmp_path / f"{name}.service"
     unit.write_text(text.replace(interpreter, "/bin/true"))
 
     result = subprocess.run(
         ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False
     )
 
-    assert f"ExecStart={interpreter} -m minigpt_pipeline.scheduling --headless\n" in text
+    assert f"ExecStart={interpreter} {command}\n" in text
+    assert f"Documentation=file://{FOLDER}/docs/" in text
     assert (result.returncode, result.stderr) == (0, "")
