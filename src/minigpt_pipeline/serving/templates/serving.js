@@ -19,6 +19,7 @@ async function askForModel() {
     if (!response.ok) throw await readError(response);
     const isFirst = model === null;
     model = await response.json();
+    model.defaults.stop_at_end_of_review = model.has_learnt_ends && (model.defaults.stop_at_end_of_review ?? true);
     describeModel("ready", `${model.model} version ${model.model_version}`);
     applyModel(isFirst);
   } catch (error) {
@@ -42,16 +43,14 @@ function applyModel(isFirst) {
   form.elements.max_new_tokens.max = model.limits.max_new_tokens;
   form.elements.num_texts.max = Math.min(form.elements.num_texts.max, model.limits.max_prompts);
   find("#max_new_tokens-help").textContent = `tokens, at most ${format(model.limits.max_new_tokens)}`;
-  const ends = form.elements.stop_at_end_of_review;
-  ends.disabled = !model.has_learnt_ends;
-  if (ends.disabled) {
-    ends.checked = false;
-    find("#stop_at_end_of_review-help").textContent = "this model has not learnt where reviews end";
-  }
   if (isFirst) {
     writeSettings({ ...model.defaults, ...recall().settings });
     showPresets();
   }
+  const ends = form.elements.stop_at_end_of_review;
+  ends.disabled = !model.has_learnt_ends;
+  ends.checked &&= model.has_learnt_ends;
+  find("#stop_at_end_of_review-help").textContent = `this model has ${ends.disabled ? "not " : ""}learnt where reviews end`;
   showChoice();
 }
 
@@ -70,7 +69,7 @@ function writeSettings(values) {
   for (const element of settings) {
     const value = values[element.name];
     if (value === undefined) continue;
-    if (element.type === "checkbox") element.checked = value ?? Boolean(model?.has_learnt_ends);
+    if (element.type === "checkbox") element.checked = value;
     else element.value = value ?? "";
   }
 }
@@ -211,8 +210,9 @@ function announce(words) {
 
 class Text {
   constructor(prompt, seed, { model: name, model_version: version, parameters }, sentAt) {
-    Object.assign(this, { prompt, seed, name, version, parameters, sentAt });
-    Object.assign(this, { readable: prompt, tokens: null, firstAt: null, hasEnded: false });
+    Object.assign(this, { prompt, seed, name, version, parameters, sentAt, tokens: null, firstAt: null, hasEnded: false });
+    this.readable = prompt.trim().split(/\s+/).join(" ");
+    this.given = this.readable;
     this.element = find("#text").content.firstElementChild.cloneNode(true);
     this.element.text = this;
     this.element.setAttribute("aria-busy", "true");
@@ -230,10 +230,10 @@ class Text {
   show() {
     cancelAnimationFrame(this.frame);
     this.frame = null;
-    const given = this.prompt.trim();
-    const isGiven = this.readable.slice(0, given.length).toLowerCase() === given.toLowerCase();
-    find(".given", this.element).textContent = isGiven ? this.readable.slice(0, given.length) : "";
-    find(".new", this.element).textContent = isGiven ? this.readable.slice(given.length) : this.readable;
+    const { readable, given } = this;
+    const length = readable.toLowerCase().startsWith(given.toLowerCase()) ? given.length : 0; // signs may stand otherwise
+    find(".given", this.element).textContent = readable.slice(0, length);
+    find(".new", this.element).textContent = readable.slice(length);
   }
 
   end(reason) {
