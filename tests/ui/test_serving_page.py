@@ -290,7 +290,9 @@ def test_every_state_is_readable(
     check()
     visit.page.mouse.move(0, 0)
     if (theme, width) in {("light", 1280), ("dark", 390)}:
-        keep_picture(visit.page, "serving_phone" if is_phone else "serving_desktop")
+        height = visit.page.evaluate("document.querySelector('main').getBoundingClientRect().bottom") + 24
+        name = "serving_phone" if is_phone else "serving_desktop"
+        keep_picture(visit.page, name, {"x": 0, "y": 0, "width": width, "height": height})
 
     settings = visit.page.locator("#settings")
     assert settings.evaluate("e => e.open") != is_phone

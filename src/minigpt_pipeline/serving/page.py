@@ -41,7 +41,7 @@ class Setting(NamedTuple):
 
 
 LENGTH = Setting("max_new_tokens", "Length", "tokens, at most")
-NUM_TEXTS = Setting("num_texts", "Texts", "with this seed and the next")
+NUM_TEXTS = Setting("num_texts", "Texts", "side by side, each with the next seed")
 MOST_TEXTS = 4
 """That a page shows beside each other."""
 SETTINGS = (
