@@ -7,6 +7,7 @@ from typing import Any
 from minigpt_pipeline.serving.page import render_page
 from minigpt_pipeline.serving.requests import GenerateRequest
 
+JSON = {"Content-Type": "application/json"}
 MODEL = {
     "model": "minigpt",
     "model_version": "3",
@@ -28,7 +29,7 @@ class Pretender:
     def __init__(self) -> None:
         self.answers: list[tuple[int, dict[str, str], list[bytes]]] = []
         self.received: list[dict[str, Any]] = []
-        self.model = MODEL
+        self.model: dict[str, Any] | None = MODEL
         pretender, page = self, render_page(GenerateRequest)
 
         class Handler(BaseHTTPRequestHandler):
@@ -45,10 +46,12 @@ class Pretender:
             def do_GET(self) -> None:
                 if self.path == "/":
                     self.answer(200, page.headers | {"Content-Type": "text/html"}, [page.html.encode()])
-                else:
+                elif pretender.model is None:
                     self.answer(
-                        200, {"Content-Type": "application/json"}, [json.dumps(pretender.model).encode()]
+                        503, JSON, [b'{"error": {"code": "no_model", "message": "No model is loaded."}}']
                     )
+                else:
+                    self.answer(200, JSON, [json.dumps(pretender.model).encode()])
 
             def do_POST(self) -> None:
                 pretender.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
@@ -63,9 +66,7 @@ class Pretender:
     def refuse(self, status: int, code: str, message: str, **headers: str) -> None:
         error = {"error": {"code": code, "message": message}}
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.answers.append(
-            (status, {"Content-Type": "application/json"} | headers, [json.dumps(error).encode()])
-        )
+        self.answers.append((status, JSON | headers, [json.dumps(error).encode()]))
 
     def stream(self, *events: tuple[str, dict[str, Any]], newline: str = "\n", pieces: int = 1000) -> None:
         text = "".join(

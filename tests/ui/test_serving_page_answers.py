@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from minigpt_pipeline.serving.requests import GenerateRequest
-from tests.ui.pretender import MODEL, Pretender, done, start, token
+from tests.ui.pretender import JSON, MODEL, Pretender, done, start, token
 from tests.ui.visit import HOSTILE, PROMPT, Visit
 
 pytestmark = pytest.mark.full
@@ -125,9 +125,7 @@ def test_a_refusal_stands_where_it_belongs(
 def test_fields_that_the_server_refuses_are_marked(pretended: Visit, pretender: Pretender) -> None:
     fields = [{"field": "min_p", "message": "too much"}, {"field": "seed.0", "message": "too odd"}]
     error = {"code": "invalid_request", "message": "min_p: too much; seed.0: too odd", "fields": fields}
-    pretender.answers.append(
-        (422, {"Content-Type": "application/json"}, [json.dumps({"error": error}).encode()])
-    )
+    pretender.answers.append((422, JSON, [json.dumps({"error": error}).encode()]))
 
     pretended.generate()
 
@@ -165,6 +163,23 @@ def test_a_text_that_breaks_off_is_kept(
     expect(pretended.words).to_have_text(f"The best scene {HOSTILE}")
     expect(pretended.fact("Length")).to_have_text("9 tokens")
     assert pretended.page.evaluate("window.hit") is None
+
+
+def test_a_page_without_a_model_waits_for_one(context: BrowserContext, pretender: Pretender) -> None:
+    pretender.model = None
+    visit = Visit(context.new_page(), pretender.address)
+    visit.open("absent")
+    expect(visit.page.locator("#model")).to_have_text("No model is loaded.")
+
+    visit.generate("a film")
+    expect(visit.page.locator("#trouble")).to_have_text("No model is loaded. Your prompt is kept.")
+    assert pretender.received == []
+    pretender.model = MODEL
+
+    expect(visit.page.locator("#model")).to_have_text("minigpt version 3")
+    expect(visit.prompt).to_have_value("a film")
+    expect(visit.page.get_by_label("Length", exact=True)).to_have_value("40")
+    expect(visit.page.get_by_role("radio", name="default")).to_be_checked()
 
 
 def test_a_text_names_the_version_that_wrote_it(pretended: Visit, pretender: Pretender) -> None:

@@ -18,12 +18,12 @@ class Visit:
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
-    def open(self) -> None:
+    def open(self, state: str = "ready") -> None:
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.goto(self.address)
-        expect(self.page.locator("#model")).to_have_attribute("data-state", "ready")
+        expect(self.page.locator("#model")).to_have_attribute("data-state", state)
 
     @property
     def prompt(self) -> Locator:

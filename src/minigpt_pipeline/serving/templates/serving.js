@@ -46,6 +46,7 @@ function applyModel(isFirst) {
   if (isFirst) {
     writeSettings({ ...model.defaults, ...recall().settings });
     showPresets();
+    clearErrors();
   }
   const ends = form.elements.stop_at_end_of_review;
   ends.disabled = !model.has_learnt_ends;
@@ -97,7 +98,7 @@ function showChoice() {
     input.checked = wanted.every(([name, value]) => !(name in now) || now[name] === value);
   }
   const preset = find("[name=preset]:checked")?.value ?? "own";
-  find("#summary").textContent = `${preset}, ${now.max_new_tokens ?? "–"} tokens, seed ${now.seed ?? "–"}`;
+  find("#summary").textContent = model ? `${preset}, ${now.max_new_tokens ?? "no"} tokens, seed ${now.seed ?? "missing"}` : "";
 }
 
 function chooseNewSeed() {
@@ -109,7 +110,8 @@ function chooseNewSeed() {
 // A reload keeps what was typed; a browser that forbids to keep anything is no reason to fail.
 function remember() {
   try {
-    sessionStorage.setItem("minigpt", JSON.stringify({ prompt: prompt.value, settings: readSettings() }));
+    const kept = model ? readSettings() : recall().settings; // without a model, fields are still empty
+    sessionStorage.setItem("minigpt", JSON.stringify({ prompt: prompt.value, settings: kept }));
   } catch {}
 }
 
@@ -295,6 +297,10 @@ function showTexts(texts) {
 async function generate() {
   if (writing) return;
   clearErrors();
+  if (!model) {
+    showTrouble(`${find("#model").textContent} Your prompt is kept.`);
+    return askForModel();
+  }
   const wrong = [prompt, ...settings].find((element) => findMistake(element));
   if (wrong) return showFieldError(wrong, findMistake(wrong));
   remember();
