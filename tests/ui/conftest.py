@@ -22,7 +22,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
-from playwright.sync_api import Browser, FloatRect, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, FloatRect, Locator, Page, expect, sync_playwright
 
 PROJECT = Path(__file__).parents[2]
 SCREENSHOTS = os.environ.get("MINIGPT_SCREENSHOTS")
@@ -70,6 +70,15 @@ def page(browser: Browser) -> Iterator[Page]:
     # Kedro-Viz covers a part of itself where it can't ask for its newest version.
     page.add_locator_handler(page.get_by_role("button", name="Dismiss"), Locator.click)
     yield page
+    context.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A desktop's browser, which lets a page read the clipboard."""
+    context = browser.new_context(viewport={"width": 1280, "height": 720})
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    yield context
     context.close()
 
 

@@ -11,31 +11,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from minigpt_pipeline.comparison.formats import format_number
 from minigpt_pipeline.expectations.page import render_report
+from tests.ui.looks import FAINT, OVERFLOWING
 
 pytestmark = pytest.mark.full
 
-OVERFLOWING = """[document.documentElement, ...document.querySelectorAll(".scrolls")]
-  .filter(e => e.scrollWidth > e.clientWidth).map(e => e.className)"""
-FAINT = """() => {
-  const parse = text => text.match(/[\\d.]+/g).map(Number);
-  const luminance = ([r, g, b]) => {
-    const [x, y, z] = [r, g, b].map(c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
-  };
-  const background = element => {
-    for (let e = element; e; e = e.parentElement) {
-      const colour = parse(getComputedStyle(e).backgroundColor);
-      if (colour.length < 4 || colour[3] > 0) return colour;
-    }
-  };
-  const hasText = e => [...e.childNodes].some(n => n.nodeType === Node.TEXT_NODE && n.data.trim());
-  return [...document.body.querySelectorAll("*")].filter(e => hasText(e) && e.checkVisibility() && !e.closest("svg"))
-    .filter(e => {
-      const [high, low] = [parse(getComputedStyle(e).color), background(e)].map(luminance).sort((a, b) => b - a);
-      return (high + 0.05) / (low + 0.05) < 4.5;
-    }).map(e => `${e.className}: ${e.textContent.trim().slice(0, 40)}`);
-}"""
-"""Texts with less contrast than WCAG 2.2 asks for at level AA."""
 KeepPicture = Callable[..., None]
 
 

@@ -199,7 +199,12 @@ async def write_events(answer: Answer) -> AsyncIterator[bytes]:
             yield b"".join(
                 _write_event(
                     "token",
-                    {"index": text.job.index, "text": added, "readable_text": text.readable_text},
+                    {
+                        "index": text.job.index,
+                        "text": added,
+                        "readable_text": text.readable_text,
+                        "new_tokens": len(text.token_ids),
+                    },
                 )
                 for text, added in grown
                 if added
