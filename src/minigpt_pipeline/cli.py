@@ -36,7 +36,7 @@ INTERRUPTED = 128 + signal.SIGINT
 LOCKED = 75
 """The exit code where another run is at work in the project: EX_TEMPFAIL, the same command works later."""
 
-WITHOUT_LOCK = {"comparison"}
+WITHOUT_LOCK = {"comparison", "monitoring"}
 """Pipelines that change nothing that others read or make."""
 
 HELP = """Run pipelines: from the archive to a measured model and its texts, or those that are named.
@@ -46,6 +46,7 @@ Pipelines, in their order (--pipelines NAME,NAME):
   ingestion, validation, vectorization   the three together: data
   training, evaluation, generation       with data all that runs without a name
   incoming, promotion, sweep, comparison only by name
+  monitoring                             only by name: what a server has served, beside training data
   retraining                             what has changed, from new reviews on, again; alone
 
 \b

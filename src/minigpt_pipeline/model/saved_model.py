@@ -75,6 +75,11 @@ class TrainedModel:
         return bool(self.metadata.get("has_learnt_ends"))
 
     @property
+    def sequence_length(self) -> int:
+        """Context, in tokens."""
+        return int(json.loads(self.keras_members["config.json"])["config"]["sequence_length"])
+
+    @property
     def weights_digest(self) -> str:
         """What tells its weights from those of others, 16 hexadecimal digits."""
         return hashlib.sha256(self.keras_members[WEIGHTS_MEMBER]).hexdigest()[:16]
