@@ -23,6 +23,7 @@ from kedro.utils import find_kedro_project
 from kedro.validation.exceptions import ParameterValidationError
 
 from minigpt_pipeline.datasets.local_dataset import MAKE_IT_FIRST
+from minigpt_pipeline.nothing_served import is_nothing_served
 from minigpt_pipeline.progress import erase_bars
 from minigpt_pipeline.project_lock import Holder, ProjectLockedError, holding
 from minigpt_pipeline.retraining import is_retraining, retrain
@@ -246,9 +247,11 @@ def _suggest(name: str, names: list[str]) -> str:
 
 
 def start(**options: Any) -> Any:
-    """Run what is asked for: a retraining in its own way, everything else in Kedro's."""
+    """Run what is asked for: a retraining in its own way, everything else in Kedro's, unless there is nothing to do."""
     if is_retraining(options):
         return retrain(kedro_run.callback, options)
+    if is_nothing_served(options):
+        return None
     return kedro_run.callback(**options)
 
 

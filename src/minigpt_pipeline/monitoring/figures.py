@@ -59,10 +59,11 @@ def choose_training_reviews(
     Returns:
         string, (num_chosen,); null where there is no review.
     """
-    stride = max(1, num_rows // num_reviews)
     chosen, passed = [], 0
     for piece in pieces:
-        chosen.append(piece["text"].take(pa.array(np.arange(-passed % stride, len(piece), stride))))
+        rows = passed + np.arange(len(piece) + 1)
+        is_chosen = np.diff(rows * num_reviews // max(num_rows, num_reviews)) > 0
+        chosen.append(piece["text"].filter(pa.array(is_chosen)))
         passed += len(piece)
     return pa.chunked_array(chosen) if passed else None
 

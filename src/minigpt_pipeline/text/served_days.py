@@ -115,7 +115,6 @@ class ServedDays:
 
 def _to_frame(rows: Mapping[str, list[Any]], columns: Mapping[str, str]) -> pd.DataFrame:
     frame = pd.DataFrame({name: rows.get(name, []) for name in columns}).astype(dict(columns))
-    frame.insert(
-        0, "at", pd.to_datetime(pd.Series(rows.get("at", []), dtype="str"), utc=True, format="ISO8601")
-    )
+    at = pd.to_datetime(pd.Series(rows.get("at", []), dtype="str"), utc=True, format="ISO8601")
+    frame.insert(0, "at", at.dt.as_unit("us"))
     return frame

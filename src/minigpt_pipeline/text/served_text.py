@@ -128,7 +128,8 @@ def write_line(record: ServedText | Refusals, with_words: bool = False) -> bytes
         for name, value in vars(record).items()
         if name not in WORDS or (with_words and value is not None)
     }
-    return json.dumps(fields).encode() + b"\n"
+    # Half of a surrogate pair, which JSON of a client can hold, is no text.
+    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
 def read_line(line: bytes) -> ServedText | Refusals:
