@@ -77,6 +77,10 @@ schedule: PORT ?= 3000
 schedule: install ## Run the schedules of conf/base/schedules.yml until Ctrl-C, with Dagster's pages (PORT=3000; HEADLESS=1: without)
 	@exec $(BIN)/python -m minigpt_pipeline.scheduling --port $(PORT) $(if $(HEADLESS),--headless)
 
+.PHONY: serve
+serve: install ## Serve the champion over HTTP, with a page, until Ctrl-C (PORT=8000)
+	@exec $(BIN)/python -m minigpt_pipeline.serving $(if $(PORT),--port $(PORT))
+
 .PHONY: compare
 compare: install ## One page that compares runs: RUNS="ID ID ..." (beginnings of ids, names, last, last-3; default last-2)
 	$(BIN)/kedro run --pipelines comparison --params "comparison.runs=\"$(RUNS)\""

@@ -132,10 +132,11 @@ class CausalSelfAttention(keras.layers.Layer):
         shape = (batch_size, self.num_heads, length, self.head_dim)
         return make_writable(shape, self.compute_dtype), make_writable(shape, self.compute_dtype)
 
-    def extend_cache(self, cache: Cache, length: int) -> Cache:
+    def resize_cache(self, cache: Cache, length: int) -> Cache:
         """Return the memory with room for `length` words of each text; it is spent, and must not be used again."""
-        widths = ((0, 0), (0, 0), (0, length - cache[0].shape[2]), (0, 0))
-        return ops.pad(cache[0], widths), ops.pad(cache[1], widths)
+        widths = ((0, 0), (0, 0), (0, max(length - cache[0].shape[2], 0)), (0, 0))
+        keys, values = (ops.pad(memory, widths)[:, :, :length] for memory in cache)
+        return keys, values
 
     def _rotate(self, heads: Any, places: Any) -> Any:
         """Rotate queries or keys, `(batch, head, length, head_dim)`; places: `(length,)`, or `(batch, 1, length)`."""

@@ -3,18 +3,20 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from minigpt_pipeline.model.generation_loop import choose_rows, write_group
+from minigpt_pipeline.model.generation_loop import ENOUGH_FOR_MANY, NO_WORD, USUAL_ROWS, choose_rows
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.sampling import Choice
 from minigpt_pipeline.model.saved_model import TrainedModel
+from minigpt_pipeline.model.slots import Slots, WrittenText
 from minigpt_pipeline.parameters import SHOWN_SETTINGS, GenerationParameters, SamplingParameters
 from minigpt_pipeline.progress import Advance, tell_nobody
 from minigpt_pipeline.text.detokenization import to_readable_text
 from minigpt_pipeline.text.standardization import to_words
 from minigpt_pipeline.text.tokenizer import Tokenizer
 from minigpt_pipeline.text.vocabulary import PADDING_ID
+
+AS_MANY_AS_NEEDED = 2**30
+"""Turns of the loop."""
 
 
 class Continuation(NamedTuple):
@@ -88,35 +90,44 @@ class Writer:
             ValueError: If a prompt is empty, there is not one seed for each prompt, or texts shall stop at ends that
                 the model has not learnt.
         """
-        may_end = shall_stop_at_ends(sampling, self._has_learnt_ends)
         if len(prompts) != len(seeds):
             raise ValueError(f"{len(prompts)} prompts and {len(seeds)} seeds: each prompt needs one seed")
         for number, prompt in enumerate(prompts):
             if not len(prompt):
                 raise ValueError(f"prompts[{number}] is empty: a text needs a word to start from")
-        if self._has_learnt_ends:  # the review before has ended: so the model has seen every beginning
-            prompts = [[PADDING_ID, *prompt] for prompt in prompts]
-        choice = Choice.from_parameters(sampling)
-        stop_ids = [] if stop_id is None else [stop_id]
-        if may_end or sampling.no_repeat_ngram_size is not None:
-            stop_ids.append(PADDING_ID)
-        uniforms = _draw_uniforms(seeds, sampling.max_new_tokens)  # (num_prompts, max_new_tokens)
-        texts: list[list[int]] = []
-        while len(texts) < len(prompts):
-            rows = choose_rows(self._model, len(prompts) - len(texts))
-            group = slice(len(texts), len(texts) + rows)
-            written = write_group(
-                self._model,
-                self._output_weights[may_end],
-                prompts[group],
-                choice,
-                stop_ids,
-                uniforms[group],
-                rows,
-            )
-            texts += written
-            advance(len(written))
-        return texts
+        texts = [
+            self.begin(prompt, sampling, stop_id, seed) for prompt, seed in zip(prompts, seeds, strict=True)
+        ]
+        slots = self.make_slots()
+        num_at_once = choose_rows(self._model, len(texts) if len(texts) >= ENOUGH_FOR_MANY else USUAL_ROWS)
+        waiting = list(reversed(texts))
+        while waiting or slots.texts:
+            slots.add(waiting.pop() for _ in range(min(len(waiting), num_at_once - len(slots.texts))))
+            told = slots.advance(AS_MANY_AS_NEEDED, tells_ends=bool(waiting), waits=True)
+            advance(sum(text.has_ended for text in told))
+        return [text.word_ids for text in texts]
+
+    def begin(
+        self, prompt: Sequence[int], sampling: SamplingParameters, stop_id: int | None, seed: int
+    ) -> WrittenText:
+        """Return a text of which only the prompt is there; see `generate`.
+
+        Raises:
+            ValueError: If it shall stop at ends that the model has not learnt.
+        """
+        return WrittenText(
+            # Behind the end of the review before: so the model has seen every beginning.
+            [PADDING_ID, *prompt] if self._has_learnt_ends else list(prompt),
+            Choice.from_parameters(sampling),
+            sampling.max_new_tokens,
+            shall_stop_at_ends(sampling, self._has_learnt_ends),
+            NO_WORD if stop_id is None else stop_id,
+            seed,
+        )
+
+    def make_slots(self) -> Slots:
+        """Return slots in which the model writes."""
+        return Slots(self._model, self._output_weights)
 
 
 def shall_stop_at_ends(sampling: SamplingParameters, has_learnt_ends: bool) -> bool:
@@ -138,12 +149,6 @@ def shall_stop_at_ends(sampling: SamplingParameters, has_learnt_ends: bool) -> b
     return has_learnt_ends if sampling.stop_at_end_of_review is None else sampling.stop_at_end_of_review
 
 
-def _draw_uniforms(seeds: Sequence[int], count: int) -> np.ndarray:
-    """Return one number for each draw, float32, (len(seeds), count), from 0 to below 1; a row is its seed's alone."""
-    rows = [np.random.default_rng(seed).random(count, dtype=np.float32) for seed in seeds]
-    return np.array(rows, dtype=np.float32).reshape(len(seeds), count)
-
-
 def check_generation(tokenizer: Tokenizer, generation: GenerationParameters, has_learnt_ends: bool) -> None:
     """Refuse what can't be written before a training, and not after its first epoch.
 
@@ -158,10 +163,15 @@ def check_generation(tokenizer: Tokenizer, generation: GenerationParameters, has
     """
     shall_stop_at_ends(generation.sampling, has_learnt_ends)
     _find_stop_id(tokenizer, generation.sampling.stop_token)
-    _encode_prompts(tokenizer, generation.prompts)
+    encode_prompts(tokenizer, generation.prompts)
 
 
-def _encode_prompts(tokenizer: Tokenizer, prompts: Sequence[str]) -> list[list[int]]:
+def encode_prompts(tokenizer: Tokenizer, prompts: Sequence[str]) -> list[list[int]]:
+    """Return the token ids of each prompt.
+
+    Raises:
+        ValueError: If a prompt has no word, or none that the model knows.
+    """
     prompt_ids = [tokenizer.encode(prompt) for prompt in prompts]
     for prompt, token_ids in zip(prompts, prompt_ids, strict=True):
         if not token_ids:
@@ -198,7 +208,7 @@ def generate_texts(
         ValueError: If a prompt has no word, or none that the model knows, the stop token is no token of the model, or
             texts shall stop at ends that the model has not learnt.
     """
-    prompt_ids = _encode_prompts(tokenizer, prompts)
+    prompt_ids = encode_prompts(tokenizer, prompts)
     texts = []
     for prompt, (token_ids, ended) in zip(
         prompts, continue_texts(writer, tokenizer, prompt_ids, sampling, seeds), strict=True

@@ -10,15 +10,16 @@ used only where this machine's kernels give their rows the same bits.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigpt_pipeline.model.few_rows import REGISTER, Scores
 from minigpt_pipeline.model.mini_gpt import MiniGPT
-from minigpt_pipeline.model.repetition import REPETITION_RULES, lower_repeated
-from minigpt_pipeline.model.sampling import RULES, Choice, draw_words
+from minigpt_pipeline.model.repetition import have_rules, lower_repeated
+from minigpt_pipeline.model.sampling import Choice, draw_words
 from minigpt_pipeline.text.vocabulary import PADDING_ID
 
 USUAL_ROWS = 8
@@ -33,39 +34,96 @@ ENOUGH_FOR_MANY = 24
 NUM_CACHE_LENGTHS = 5
 """At most. Caches of many texts grow with them, as all that they have room for is read; each length is compiled."""
 
+KEPT = "__compiled"
+"""Name of a model's attribute."""
+
 NO_WORD = -1
-"""The stop word of texts that don't stop early."""
+"""The id of no word."""
 
 
-class _Texts(NamedTuple):
-    """What a word that is drawn changes.
+class Texts(NamedTuple):
+    """Where each text stands.
 
     Args:
         words: int32, (rows, sequence_length). The context by position; what stands from `lengths` on means nothing.
         lengths: int32, (rows,). Words in the context, one at least.
-        written: int32, (max_new_tokens, rows). The words drawn; padding after the end of a text.
-        num_drawn: int32, (). Words drawn for each text.
-        has_ended: bool, (rows,).
+        positions: int32, (rows,). The word that is read next; those before it are in the caches.
+        is_written: bool, (rows,). Whether a row has a text that goes on.
     """
 
     words: Any
     lengths: Any
-    written: Any
-    num_drawn: Any
-    has_ended: Any
+    positions: Any
+    is_written: Any
+
+
+class Orders(NamedTuple):
+    """How each text goes on.
+
+    Args:
+        choice: Of the words, each setting (rows,).
+        num_wanted: int32, (rows,). Words after which a text ends.
+        may_end: bool, (rows,). Whether it may draw padding, the end of a review, which ends it.
+        stop_ids: int32, (rows,). It ends after this word; `NO_WORD` means never.
+        uniforms: float32, (rows, num_draws). The number of each draw of this call, from 0 to below 1.
+        past: int32, (rows, num_past). The words of each text so far, prompt included, behind padding; without any
+            where no row has a rule that looks at them.
+    """
+
+    choice: Choice
+    num_wanted: Any
+    may_end: Any
+    stop_ids: Any
+    uniforms: Any
+    past: Any
+
+
+class Pace(NamedTuple):
+    """When a call of the loop returns.
+
+    Args:
+        max_turns: int32, (). Words that each text reads, at most.
+        stops_at_ends: bool, (). Whether a text that has ended is told of at once.
+        is_awaited: bool, (rows,). Texts whose next word is told of at once.
+        waits: bool, (). Whether no word is drawn before all texts have read theirs.
+    """
+
+    max_turns: Any
+    stops_at_ends: Any
+    is_awaited: Any
+    waits: Any
+
+
+def compile_all(model: MiniGPT, num_texts: int) -> None:
+    """Compile what writing up to so many texts at once takes, so that none waits for it."""
+    for rows in {choose_rows(model, count) for count in (FEW_ROWS, USUAL_ROWS, num_texts)}:
+        for room in list_cache_lengths(model.sequence_length, rows):
+            compile_loop(model, rows, room).get_concrete_function()
 
 
 def choose_rows(model: MiniGPT, num_texts: int) -> int:
-    """Return the rows of the group that is written first, of so many texts that are left."""
-    rows = USUAL_ROWS
-    if num_texts <= FEW_ROWS:
-        rows = FEW_ROWS
-    elif num_texts >= ENOUGH_FOR_MANY:
-        rows = MANY_ROWS
-    return rows if rows == USUAL_ROWS or have_equal_bits(model, rows) else USUAL_ROWS
+    """Return the rows of the smallest group that has room for so many texts, or for the most."""
+    for rows in (FEW_ROWS, USUAL_ROWS):
+        if num_texts <= rows and (rows == USUAL_ROWS or have_equal_bits(model, rows)):
+            return rows
+    return MANY_ROWS if num_texts > USUAL_ROWS and have_equal_bits(model, MANY_ROWS) else USUAL_ROWS
 
 
-@functools.lru_cache(maxsize=4)
+def _kept_with_the_model(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Make something of a model and further arguments once, and keep it for as long as the model lives."""
+
+    @functools.wraps(make)
+    def find_or_make(model: MiniGPT, *arguments: Any) -> Any:
+        made = model.__dict__.setdefault(KEPT, {})  # past Keras, which would track what an attribute holds
+        key = make.__name__, *arguments
+        if key not in made:
+            made[key] = make(model, *arguments)
+        return made[key]
+
+    return find_or_make
+
+
+@_kept_with_the_model
 def have_equal_bits(model: MiniGPT, rows: int) -> bool:
     """Try whether a group of so many rows gives each of them the bits that a group of `USUAL_ROWS` gives it."""
     num_texts, num_words = max(rows, USUAL_ROWS), min(3, model.sequence_length)
@@ -117,51 +175,10 @@ def _compile_step(model: MiniGPT, room: int) -> Any:
 
     @tf.function(autograph=False)
     def step(word_ids: tf.Tensor, caches: Any, positions: tf.Tensor) -> tf.Tensor:
-        states, _ = model.step(word_ids, model.extend_caches(caches, room), positions)
+        states, _ = model.step(word_ids, model.resize_caches(caches, room), positions)
         return states
 
     return step
-
-
-def write_group(
-    model: MiniGPT,
-    output_weights: Any,
-    prompts: Sequence[Sequence[int]],
-    choice: Choice,
-    stop_ids: Sequence[int],
-    uniforms: np.ndarray,
-    rows: int = USUAL_ROWS,
-) -> list[list[int]]:
-    """Continue up to `rows` prompts.
-
-    Args:
-        model: The model, in float32.
-        output_weights: What its `arrange_output_layer` has returned, with the score of padding or without.
-        prompts: Word ids of each, one at least. Of a prompt longer than the context the newest words are read.
-        choice: How words are chosen.
-        stop_ids: A text ends early after any of these words; padding among them is itself not written.
-        uniforms: float32, (num_prompts, max_new_tokens): the number of each draw, from 0 to below 1.
-        rows: Of the group; empty ones where there are fewer prompts.
-
-    Returns:
-        The ids of the new words of each text, `max_new_tokens`, or fewer where one of `stop_ids` was drawn.
-    """
-    num_texts, max_new_tokens = uniforms.shape
-    words = np.full((rows, model.sequence_length), PADDING_ID, dtype=np.int32)
-    lengths = np.ones(rows, dtype=np.int32)
-    whole_prompts = np.full((rows, max(map(len, prompts))), PADDING_ID, dtype=np.int32)
-    for row, prompt in enumerate(prompts):
-        newest = prompt[-model.sequence_length :]
-        words[row, : len(newest)] = newest
-        lengths[row] = len(newest)
-        whole_prompts[row, -len(prompt) :] = prompt
-    numbers = np.zeros((max_new_tokens, rows), dtype=np.float32)
-    numbers[:, :num_texts] = uniforms.T
-    is_empty = np.arange(rows) >= num_texts  # (rows,)
-    stops = tuple(stop_ids) or (NO_WORD,)
-    write = compile_loop(model, rows, frozenset(choice.rules), len(stops))
-    texts = write(output_weights, words, lengths, is_empty, whole_prompts, numbers, stops, choice).numpy()
-    return [text[text != PADDING_ID].tolist() for text in texts.T[:num_texts]]
 
 
 def list_cache_lengths(context: int, rows: int) -> list[int]:
@@ -172,137 +189,157 @@ def list_cache_lengths(context: int, rows: int) -> list[int]:
     return [*range(step, context, step), context]
 
 
-@functools.lru_cache(maxsize=12)
-def compile_loop(model: MiniGPT, rows: int, rules: frozenset[str], num_stops: int) -> Callable[..., Any]:
-    """Compile the loop, once for each model, number of rows, and rules that are on.
+@_kept_with_the_model
+def compile_loop(model: MiniGPT, rows: int, room: int) -> Any:
+    """Compile the loop, once for each model, number of rows, and length of the caches.
 
     It reads the weights as they are when it is called, but for those of the output layer, which are passed.
 
     Args:
         model: The model.
         rows: Of the group.
-        rules: Names of those that `Choice` holds.
-        num_stops: Words that a text may end with.
+        room: Words that the caches have room for.
 
     Returns:
-        A function of what `arrange_output_layer` returns, `words`, `lengths` and `has_ended` as in `_Texts`, the whole
-        prompts behind padding, int32, (rows, longest), one float32 number for each draw, (max_new_tokens, rows), the
-        stop words, and the choice, that gives the texts, int32, (max_new_tokens, rows).
+        A function of what `arrange_output_layer` returns, the caches, `Texts`, `Orders` and `Pace` that gives the
+        caches, the `Texts` as they are then, and the words drawn, int32, (rows, num_draws), `NO_WORD` behind them.
     """
     import tensorflow as tf
 
     context = model.sequence_length
-    cache_lengths = list_cache_lengths(context, rows)
+
+    def spec(dtype: Any, *shape: int | None) -> tf.TensorSpec:
+        return tf.TensorSpec(shape, dtype)
+
+    def draw(orders: Orders, drawn: tf.Tensor, counts: tf.Tensor, scores: Scores) -> tf.Tensor:
+        scores = _let_some_end(scores, orders.may_end)
+        scores = _lower_repeated(model, scores, orders, drawn, counts)
+        uniforms = tf.gather(
+            orders.uniforms, tf.minimum(counts, tf.shape(drawn)[1] - 1), batch_dims=1
+        )  # (rows,)
+        return tf.ensure_shape(draw_words(scores, uniforms, orders.choice), (rows,))
 
     @tf.function(
         input_signature=[
             tf.nest.map_structure(tf.TensorSpec.from_tensor, model.arrange_output_layer()),
-            tf.TensorSpec((rows, context), tf.int32),
-            tf.TensorSpec((rows,), tf.int32),
-            tf.TensorSpec((rows,), tf.bool),
-            tf.TensorSpec((rows, None), tf.int32),
-            tf.TensorSpec((None, rows), tf.float32),
-            (tf.TensorSpec((), tf.int32),) * num_stops,
-            Choice(
-                temperature=tf.TensorSpec((), tf.float32),
-                top_k=tf.TensorSpec((), tf.int32),
-                top_p=tf.TensorSpec((), tf.float32),
-                rules={name: tf.TensorSpec((), RULES[name]) for name in rules},
+            tf.nest.map_structure(tf.TensorSpec.from_tensor, model.make_caches(rows, room)),
+            Texts(
+                words=spec(tf.int32, rows, context),
+                lengths=spec(tf.int32, rows),
+                positions=spec(tf.int32, rows),
+                is_written=spec(tf.bool, rows),
             ),
+            Orders(
+                choice=Choice(
+                    temperature=spec(tf.float32, rows),
+                    top_k=spec(tf.int32, rows),
+                    top_p=spec(tf.float32, rows),
+                    min_p=spec(tf.float32, rows),
+                    repetition_penalty=spec(tf.float32, rows),
+                    no_repeat_ngram_size=spec(tf.int32, rows),
+                ),
+                num_wanted=spec(tf.int32, rows),
+                may_end=spec(tf.bool, rows),
+                stop_ids=spec(tf.int32, rows),
+                uniforms=spec(tf.float32, rows, None),
+                past=spec(tf.int32, rows, None),
+            ),
+            Pace(spec(tf.int32), spec(tf.bool), spec(tf.bool, rows), spec(tf.bool)),
         ],
         autograph=False,
     )
-    def write(
-        output_weights: Any,
-        words: tf.Tensor,
-        lengths: tf.Tensor,
-        has_ended: tf.Tensor,
-        prompts: tf.Tensor,
-        uniforms: tf.Tensor,
-        stop_ids: tuple[tf.Tensor, ...],
-        choice: Choice,
-    ) -> tf.Tensor:
-        def read(texts: _Texts, caches: Any, positions: tf.Tensor) -> tuple[tf.Tensor, Any]:
-            word_ids = tf.gather(texts.words, positions, batch_dims=1)  # (rows,)
-            return model.step(word_ids, caches, positions)  # (rows, embed_dim)
+    def write(output_weights: Any, caches: Any, texts: Texts, orders: Orders, pace: Pace) -> Any:
+        def goes_on(turn: tf.Tensor, texts: Texts, *_: Any) -> tf.Tensor:
+            # A whole context has room for ever, as a text begins again in it.
+            has_room = (room == context) | tf.reduce_all(~texts.is_written | (texts.lengths <= room))
+            return (turn < pace.max_turns) & tf.reduce_any(texts.is_written) & has_room
 
-        def read_up_to_the_last(texts: _Texts, caches: Any, positions: tf.Tensor) -> Any:
-            """Read what is new in a text but for its last word: nothing, where one word was drawn."""
-            last = texts.lengths - 1  # (rows,)
+        def take_turn(
+            turn: tf.Tensor, texts: Texts, drawn: tf.Tensor, counts: tf.Tensor, caches: Any
+        ) -> tuple[tf.Tensor, Texts, tf.Tensor, tf.Tensor, Any]:
+            word_ids = tf.gather(texts.words, texts.positions, batch_dims=1)  # (rows,)
+            states, caches = model.step(word_ids, caches, texts.positions)  # (rows, embed_dim)
+            is_read = ~texts.is_written | (texts.positions == texts.lengths - 1)  # (rows,)
+            is_ready = texts.is_written & is_read & (tf.reduce_all(is_read) | ~pace.waits)  # (rows,)
+            words = tf.cond(
+                tf.reduce_any(is_ready),
+                lambda: draw(orders, drawn, counts, model.score_next_words(states, output_weights)),
+                lambda: tf.zeros_like(counts),
+            )  # (rows,)
+            is_here = (tf.range(tf.shape(drawn)[1]) == counts[:, None]) & is_ready[
+                :, None
+            ]  # (rows, num_draws)
+            drawn = tf.where(is_here, words[:, None], drawn)
+            counts += tf.cast(is_ready, tf.int32)
+            has_ended = (words == orders.stop_ids) | (words == PADDING_ID) | (counts == orders.num_wanted)
+            # Whoever waits to be told of a word, or has ended, ends the last turn.
+            is_last = tf.reduce_any(is_ready & (pace.is_awaited | (has_ended & pace.stops_at_ends)))
+            texts = _append(texts, words, is_ready, has_ended)
+            return tf.where(is_last, pace.max_turns, turn + 1), texts, drawn, counts, caches
 
-            def is_behind(positions: tf.Tensor, _: Any) -> tf.Tensor:
-                return tf.reduce_any((positions < last) & ~texts.has_ended)
+        drawn = tf.fill(tf.shape(orders.uniforms), NO_WORD)  # (rows, num_draws)
+        start = (0, texts, drawn, tf.zeros_like(texts.lengths), caches)
+        _, texts, drawn, _, caches = tf.while_loop(goes_on, take_turn, start, parallel_iterations=1)
+        return caches, texts, drawn
 
-            def read_one(positions: tf.Tensor, caches: Any) -> tuple[tf.Tensor, Any]:
-                _, caches = read(texts, caches, positions)
-                # Those that are there read their last word again, which changes nothing.
-                return tf.minimum(positions + 1, last), caches
-
-            positions, caches = tf.while_loop(is_behind, read_one, (positions, caches), parallel_iterations=1)
-            return caches
-
-        def goes_on(texts: _Texts) -> tf.Tensor:
-            return (texts.num_drawn < tf.shape(uniforms)[0]) & ~tf.reduce_all(texts.has_ended)
-
-        def turn(texts: _Texts, positions: tf.Tensor, caches: Any) -> tuple[_Texts, tf.Tensor, Any]:
-            caches = read_up_to_the_last(texts, caches, positions)
-            states, caches = read(texts, caches, texts.lengths - 1)  # (rows, embed_dim)
-            scores = model.score_next_words(states, output_weights)
-            scores = _lower_repeated(model, scores, prompts, texts, choice)
-            drawn = tf.ensure_shape(draw_words(scores, uniforms[texts.num_drawn], choice), (rows,))
-            longer = _append(texts, drawn, stop_ids)
-            # A text that has begun again is read from its first word on.
-            positions = tf.where(longer.lengths > texts.lengths, texts.lengths, 0)  # (rows,)
-            return longer, positions, caches
-
-        texts = _Texts(words, lengths, tf.fill(tf.shape(uniforms), PADDING_ID), tf.constant(0), has_ended)
-        positions = tf.zeros_like(lengths)
-        caches = model.make_caches(rows, cache_lengths[0])
-        for length in cache_lengths:
-
-            def goes_on_with_room(texts: _Texts, *_: Any, length: int = length) -> tf.Tensor:
-                # A whole context has room for ever, as a text begins again in it.
-                return goes_on(texts) & ((length == context) | tf.reduce_all(texts.lengths <= length))
-
-            caches = model.extend_caches(caches, length)
-            texts, positions, caches = tf.while_loop(
-                goes_on_with_room, turn, (texts, positions, caches), parallel_iterations=1
-            )
-        return texts.written
-
-    return write  # type: ignore[no-any-return]
+    return write
 
 
-def _lower_repeated(model: MiniGPT, scores: Scores, prompts: Any, texts: _Texts, choice: Choice) -> Scores:
-    """Lower the scores of words that texts have already, where a rule says so; else no operation is added."""
+def _let_some_end(scores: Scores, may_end: Any) -> Scores:
+    """Return the scores without that of padding in rows that must not end, where the output layer has given it one."""
     import tensorflow as tf
 
-    if not REPETITION_RULES & choice.rules.keys():
-        return scores
-    past = tf.concat([prompts, tf.transpose(texts.written[: texts.num_drawn])], axis=1)  # (rows, num_past)
-    return lower_repeated(scores, past, model.output_layer.find_zero(scores), choice.rules)
+    def forbid() -> tuple[tf.Tensor, tf.Tensor]:
+        first = scores.parts[0][:, :1]  # (rows, 1, BLOCK_WORDS)
+        is_padding = tf.range(first.shape[2]) == PADDING_ID - scores.first_words[0]
+        first = tf.where(is_padding & ~may_end[:, None, None], -math.inf, first)
+        maxima = tf.concat([tf.reduce_max(first, axis=2), scores.maxima[:, 1:]], axis=1)
+        return tf.concat([first, scores.parts[0][:, 1:]], axis=1), maxima
+
+    part, maxima = tf.cond(
+        tf.reduce_any(may_end) & ~tf.reduce_all(may_end), forbid, lambda: (scores.parts[0], scores.maxima)
+    )
+    return scores._replace(parts=(part, *scores.parts[1:]), maxima=maxima)
 
 
-def _append(texts: _Texts, drawn: Any, stop_ids: Sequence[Any]) -> _Texts:
-    """Write a drawn word, int32, (rows,), behind each text; a full context begins again with its newest half."""
+def _lower_repeated(model: MiniGPT, scores: Scores, orders: Orders, drawn: Any, counts: Any) -> Scores:
+    """Lower the scores of words that texts have already, where a rule of a row says so."""
+    import tensorflow as tf
+
+    def lower() -> tuple[Any, Any]:
+        past = tf.concat([orders.past, drawn], axis=1)
+        num_past, num_missing = tf.shape(past)[1], tf.shape(drawn)[1] - counts[:, None]  # (rows, 1)
+        places = tf.range(num_past) - num_missing  # (rows, num_past): the words drawn now end each row
+        past = tf.where(places < 0, PADDING_ID, tf.gather(past, tf.maximum(places, 0), batch_dims=1))
+        lowered = lower_repeated(scores, past, model.output_layer.find_zero(scores), orders.choice)
+        return lowered.parts, lowered.maxima
+
+    parts, maxima = tf.cond(
+        tf.reduce_any(have_rules(orders.choice)), lower, lambda: (scores.parts, scores.maxima)
+    )
+    return scores._replace(parts=tuple(parts), maxima=maxima)
+
+
+def _append(texts: Texts, words: Any, is_ready: Any, has_ended: Any) -> Texts:
+    """Write a drawn word, int32, (rows,), behind the texts that are ready; others read on.
+
+    A full context begins again with its newest half, and is read from its first word on.
+    """
     import tensorflow as tf
 
     context = texts.words.shape[1]
-    is_full = texts.lengths == context  # (rows,)
+    is_full = is_ready & (texts.lengths == context)  # (rows,)
     kept = context // 2 - 1  # with the drawn word the newest half
     newest = texts.words[:, context - kept :]  # (rows, kept)
     begun = tf.concat([newest, texts.words[:, kept:]], axis=1)  # (rows, context)
-    words = tf.where(is_full[:, None], begun, texts.words)  # (rows, context)
+    begun = tf.where(is_full[:, None], begun, texts.words)  # (rows, context)
     lengths = tf.where(is_full, kept, texts.lengths)  # (rows,)
-    words = tf.where(tf.range(context) == lengths[:, None], drawn[:, None], words)  # (rows, context)
-    written = tf.where(texts.has_ended, PADDING_ID, drawn)  # (rows,)
-    has_ended = texts.has_ended
-    for stop_id in stop_ids:
-        has_ended |= drawn == stop_id
-    return _Texts(
-        words=words,
-        lengths=lengths + 1,
-        written=tf.tensor_scatter_nd_update(texts.written, [[texts.num_drawn]], written[None]),
-        num_drawn=texts.num_drawn + 1,
-        has_ended=has_ended,
+    is_place = (tf.range(context) == lengths[:, None]) & is_ready[:, None]  # (rows, context)
+    lengths += tf.cast(is_ready, tf.int32)
+    read_on = tf.minimum(texts.positions + 1, lengths - 1)  # (rows,): whoever waits reads the last word again
+    return Texts(
+        words=tf.where(is_place, words[:, None], begun),
+        lengths=lengths,
+        positions=tf.where(is_full, 0, read_on),
+        is_written=texts.is_written & ~(is_ready & has_ended),
     )

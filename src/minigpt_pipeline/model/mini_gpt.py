@@ -206,10 +206,10 @@ class MiniGPT(keras.Model):
         """Return a memory of `length` words for each block, with no word in it yet."""
         return [block.attention.make_cache(batch_size, length) for block in self.blocks]
 
-    def extend_caches(self, caches: list[Cache], length: int) -> list[Cache]:
+    def resize_caches(self, caches: list[Cache], length: int) -> list[Cache]:
         """Return the memories with room for `length` words; they are spent, and must not be used again."""
         return [
-            block.attention.extend_cache(cache, length)
+            block.attention.resize_cache(cache, length)
             for block, cache in zip(self.blocks, caches, strict=True)
         ]
 

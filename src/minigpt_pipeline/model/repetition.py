@@ -4,20 +4,23 @@ import math
 from typing import Any
 
 from minigpt_pipeline.model.few_rows import BLOCK_WORDS, Scores
+from minigpt_pipeline.model.sampling import Choice
 from minigpt_pipeline.text.vocabulary import PADDING_ID
 
-REPETITION_RULES = {"repetition_penalty", "no_repeat_ngram_size"}
-"""Those of `Choice` that look at the text so far."""
+
+def have_rules(choice: Choice) -> Any:
+    """Return which rows have a rule that looks at the text so far, bool, (rows,) or ()."""
+    return (choice.repetition_penalty != 1) | (choice.no_repeat_ngram_size > 0)
 
 
-def lower_repeated(scores: Scores, past: Any, zero: Any, rules: dict[str, Any]) -> Scores:
+def lower_repeated(scores: Scores, past: Any, zero: Any, choice: Choice) -> Scores:
     """Lower the logits of words that a text has already.
 
     Args:
         scores: Of the next words.
         past: int32, (rows, num_past): the words of each text so far, those of its prompt included, behind padding.
         zero: float32, (rows, 1): the score that stands for a logit of 0.
-        rules: Those of `Choice` that are on. `repetition_penalty`
+        choice: `repetition_penalty`
             ([Keskar et al., 2019](https://arxiv.org/abs/1909.05858), section 4.1; the negative logits, which it leaves
             open, as everywhere now): a logit is divided by it if it is positive, else multiplied, once for a word
             however often the text has it. `no_repeat_ngram_size`
@@ -29,33 +32,44 @@ def lower_repeated(scores: Scores, past: Any, zero: Any, rules: dict[str, Any]) 
     """
     import tensorflow as tf
 
-    ceilings = tf.fill(tf.shape(past), math.inf)  # (rows, num_past)
-    if "repetition_penalty" in rules:
-        penalty = rules["repetition_penalty"]
-        logits = _take_words(scores, past) - zero  # (rows, num_past)
-        ceilings = zero + tf.where(logits > 0, logits / penalty, logits * penalty)
-    if "no_repeat_ngram_size" in rules:
-        ceilings = tf.where(_ends_ngram(past, rules["no_repeat_ngram_size"]), -math.inf, ceilings)
+    penalty, size = (
+        tf.reshape(setting, (-1, 1)) for setting in (choice.repetition_penalty, choice.no_repeat_ngram_size)
+    )  # (rows, 1) each, or (1, 1)
+    logits = _take_words(scores, past) - zero  # (rows, num_past)
+    ceilings = zero + tf.where(logits > 0, logits / penalty, logits * penalty)
+    ceilings = tf.where(penalty == 1, math.inf, ceilings)  # a sum with the zero may differ in its last bit
+    ceilings = tf.where(_ends_ngram(past, size), -math.inf, ceilings)
     ceilings = tf.where(past == PADDING_ID, math.inf, ceilings)
-    lowered = _lower(scores, past, ceilings)
-    return _let_stuck_texts_end(lowered) if "no_repeat_ngram_size" in rules else lowered
+    return _let_stuck_texts_end(_lower(scores, past, ceilings))
 
 
 def _ends_ngram(past: Any, size: Any) -> Any:
     """Return where the words before a word of the text are its newest ones, bool, (rows, num_past).
 
     Of a text shorter than an n-gram none are: its padding, which is before it only, stands elsewhere for each place.
+
+    Args:
+        past: As in `lower_repeated`.
+        size: int32, (rows, 1) or (1, 1): words of an n-gram; 0 means that none are.
     """
     import tensorflow as tf
 
     num_past = tf.shape(past)[1]
     size = tf.minimum(size, num_past + 1)
-    before = tf.range(1 - size, 0)  # (size - 1,)
-    places = tf.range(num_past)[:, None] + before  # (num_past, size - 1)
-    preceding = tf.gather(past, tf.maximum(places, 0), axis=1)  # (rows, num_past, size - 1)
-    newest = tf.gather(past, tf.maximum(num_past + before, 0), axis=1)  # (rows, size - 1)
-    are_newest = tf.reduce_all(preceding == newest[:, None], axis=2)  # (rows, num_past)
-    return are_newest & (tf.range(num_past) >= size - 1)
+
+    def compare(distance: Any, are_newest: Any) -> tuple[Any, Any]:
+        before = tf.roll(past, distance, axis=1)  # what goes around stands before the first n-gram's end
+        newest = past[:, num_past - distance, None]  # (rows, 1)
+        return distance + 1, are_newest & ((before == newest) | (distance >= size))
+
+    are_long_enough = (size > 0) & (tf.range(num_past) >= size - 1) & tf.fill(tf.shape(past), True)
+    _, are_newest = tf.while_loop(
+        lambda distance, _: distance < tf.reduce_max(size),
+        compare,
+        (1, are_long_enough),
+        parallel_iterations=1,
+    )
+    return are_newest
 
 
 def _take_words(scores: Scores, words: Any) -> Any:
