@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypedDict
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, TypeAdapter
 
@@ -105,9 +105,16 @@ _LINE: TypeAdapter[ServedText | Refusals] = TypeAdapter(
 )
 
 
-def measure_repetition(token_ids: Sequence[int]) -> dict[str, float | None]:
-    """Return `seq_rep_4` and `distinct_2` of one text, as `text_quality` defines them, in microseconds."""
-    figures: dict[str, float | None] = {"seq_rep_4": None, "distinct_2": None}
+class Repetition(TypedDict):
+    """How much one text repeats itself."""
+
+    seq_rep_4: float | None
+    distinct_2: float | None
+
+
+def measure_repetition(token_ids: Sequence[int]) -> Repetition:
+    """Measure one text as `text_quality` does, in microseconds; null where it is too short."""
+    figures = Repetition(seq_rep_4=None, distinct_2=None)
     if (num_pairs := len(token_ids) - 1) > 0:
         figures["distinct_2"] = len(set(pairwise(token_ids))) / num_pairs
     if (num_ngrams := len(token_ids) - 3) > 0:
