@@ -336,10 +336,13 @@ def _append(texts: Texts, words: Any, is_ready: Any, has_ended: Any) -> Texts:
     lengths = tf.where(is_full, kept, texts.lengths)  # (rows,)
     is_place = (tf.range(context) == lengths[:, None]) & is_ready[:, None]  # (rows, context)
     lengths += tf.cast(is_ready, tf.int32)
+    is_written = texts.is_written & ~(is_ready & has_ended)  # (rows,)
     read_on = tf.minimum(texts.positions + 1, lengths - 1)  # (rows,): whoever waits reads the last word again
+    # A row without a text must not write where its caches have no room any more: that is another row's place.
+    positions = tf.where(is_full | ~is_written, 0, read_on)  # (rows,)
     return Texts(
         words=tf.where(is_place, words[:, None], begun),
         lengths=lengths,
-        positions=tf.where(is_full, 0, read_on),
-        is_written=texts.is_written & ~(is_ready & has_ended),
+        positions=positions,
+        is_written=is_written,
     )

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from minigpt_pipeline.serving.engine import Engine
     from minigpt_pipeline.serving.watch import Watch
 
+logger = logging.getLogger("minigpt_pipeline.serving")
+
 BACKLOG = 1024
 """Connections that wait to be accepted."""
 SECONDS_TO_SAY_SO = 2
@@ -80,7 +82,7 @@ def serve(project: Path, settings: ServingSettings) -> None:
     def use(model: ServedModel) -> None:
         engine.use(model)
         watch.put_in_use(model.name, model.version, model.data)
-        logging.getLogger(__name__).info("Version %s of %s is in use", model.version, model.name)
+        logger.info("Version %s of %s is in use", model.version, model.name)
 
     registry = ModelRegistry(settings.registered_model)
     follower = ChampionFollower(registry, settings.alias, settings.slots, settings.look_every, use)
