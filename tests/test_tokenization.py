@@ -98,7 +98,7 @@ def test_every_embedded_review_has_the_same_tokens(
 def test_a_difference_would_be_found(embedded: pd.DataFrame, trained: Tokenizer) -> None:
     class Careless(type(trained)):  # type: ignore[misc]
         def encode(self, text: str) -> list[int]:
-            return super().encode(text.replace("<br />", ""))
+            return super().encode(text.replace(",", ""))
 
     careless = Careless(**{field.name: getattr(trained, field.name) for field in dataclasses.fields(trained)})
 

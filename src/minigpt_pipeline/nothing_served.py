@@ -22,7 +22,7 @@ def is_nothing_served(options: dict[str, Any]) -> bool:
         env=options["env"], conf_source=options["conf_source"], runtime_params=options["params"]
     ) as session:
         context = session.load_context()
-        hours = context.params[MONITORING]["window_hours"]
+        hours = context.params[MONITORING].window_hours
         served = context.catalog.load("served_texts")
     if served.has_any(hours):
         return False

@@ -1,7 +1,7 @@
 """The server's addresses."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -27,6 +27,11 @@ FURTHER_BYTES = 65536
 RETRY_AFTER_LONG = 5
 """Seconds, where a model is loaded or a server begins."""
 
+
+NO_MODEL = RequestError(
+    503, "no_model", "No model is loaded yet: the server's log says why", RETRY_AFTER_LONG
+)
+STOPPING = RequestError(503, "stopping", "The server is being stopped", RETRY_AFTER_LONG)
 
 STATUSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {}}},
@@ -136,11 +141,13 @@ class Service:
         """Answer, which is all."""
         return {"status": "ok"}
 
-    async def ready(self) -> dict[str, str]:
+    async def ready(self) -> Any:
         """Name the version that would answer now."""
         if not self._engine.takes_texts:
-            raise RequestError(503, "stopping", "The server is being stopped", RETRY_AFTER_LONG)
-        model = self._find_model()
+            return _answer_with(STOPPING)
+        model = self._engine.model
+        if model is None:
+            return _answer_with(NO_MODEL)
         return {"status": "ready", "model": model.name, "model_version": model.version}
 
     async def metrics(self) -> Response:
@@ -151,12 +158,9 @@ class Service:
         return Response(content, media_type=media_type)
 
     def _find_model(self) -> ServedModel:
-        model = self._engine.model
-        if model is None:
-            raise RequestError(
-                503, "no_model", "No model is loaded yet: the server's log says why", RETRY_AFTER_LONG
-            )
-        return model
+        if self._engine.model is None:
+            raise NO_MODEL
+        return self._engine.model
 
     async def refuse(self, _: Request, error: Exception) -> Response:
         """Answer with what was raised."""
@@ -251,13 +255,13 @@ def _answer_with(error: RequestError) -> Response:
     return JSONResponse(error.content, error.status, headers)
 
 
-def _describe(error: dict[str, Any]) -> dict[str, str]:
+def _describe(error: Mapping[str, Any]) -> dict[str, str]:
     """Say what is wrong with which field."""
-    path = [
-        str(part)
-        for part in error["loc"][1:]
-        if not str(part).startswith(("constrained", "list[", "function-"))
-    ]
+    if error["type"] == "json_invalid":
+        return {"field": "", "message": f"The request is no JSON: {error['ctx']['error']}"}
+    name, *places = error["loc"][1:] or [""]
+    # Behind a place in the field stand the names of the kinds that it may be of.
+    path = [str(name), *(str(place) for place in places if isinstance(place, int))]
     return {"field": ".".join(path), "message": error["msg"].removeprefix("Value error, ")}
 
 
