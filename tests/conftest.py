@@ -89,7 +89,7 @@ def make_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
         shutil.copy(PROJECT / "pyproject.toml", folder)
         (folder / "src").mkdir()  # Kedro asks for it; the package is installed
         (folder / "data").mkdir()
-        of_this_checkout = shutil.ignore_patterns("aclImdb*", "incoming", "accepted", "quarantine")
+        of_this_checkout = shutil.ignore_patterns("aclImdb*", "incoming", "served", "accepted", "quarantine")
         shutil.copytree(PROJECT / "data/01_raw", folder / "data/01_raw", ignore=of_this_checkout)
         (folder / "data/01_raw/incoming").mkdir()
         return folder

@@ -23,6 +23,7 @@ from kedro.pipeline import Node, Pipeline
 PROJECT = Path(__file__).parents[1]
 ENVIRONMENTS = ("base", "sample", "test", "keras_example", "gpu")
 STAGES = ("ingestion", "validation", "vectorization", "training", "evaluation", "generation")
+BY_NAME_ONLY = ("comparison", "incoming", "monitoring", "promotion", "sweep")
 
 
 @pytest.fixture(scope="module", params=ENVIRONMENTS)
@@ -195,9 +196,7 @@ def test_kedro_reads_the_types_of_every_node(whole: AllPipelines, caplog: pytest
     assert {name.removeprefix("params:") for name in typed} == groups
 
 
-@pytest.mark.parametrize(
-    "name", [*STAGES, "data", "comparison", "incoming", "promotion", "sweep", "retraining", "__default__"]
-)
+@pytest.mark.parametrize("name", [*STAGES, "data", *BY_NAME_ONLY, "retraining", "__default__"])
 def test_every_pipeline_of_the_design_is_registered(name: str) -> None:
     bootstrap_project(PROJECT)
 
@@ -214,7 +213,7 @@ def test_retraining_is_all_that_the_default_pipeline_does_and_asks_the_champion(
     assert "champion" in pipelines["retraining"].inputs() - pipelines["__default__"].inputs()
 
 
-@pytest.mark.parametrize("name", ["comparison", "incoming", "promotion", "sweep"])
+@pytest.mark.parametrize("name", BY_NAME_ONLY)
 def test_the_default_pipeline_does_nothing_that_only_a_name_asks_for(name: str) -> None:
     bootstrap_project(PROJECT)
 

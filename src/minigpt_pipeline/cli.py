@@ -24,6 +24,7 @@ from kedro.validation.exceptions import ParameterValidationError
 
 from minigpt_pipeline.datasets.local_dataset import MAKE_IT_FIRST
 from minigpt_pipeline.model.cluster import is_other_worker
+from minigpt_pipeline.nothing_served import is_nothing_served
 from minigpt_pipeline.progress import erase_bars
 from minigpt_pipeline.project_lock import Holder, ProjectLockedError, holding
 from minigpt_pipeline.retraining import is_retraining, retrain
@@ -46,7 +47,7 @@ INTERRUPTED = 128 + signal.SIGINT
 LOCKED = 75
 """The exit code where another run is at work in the project: EX_TEMPFAIL, the same command works later."""
 
-WITHOUT_LOCK = {"comparison"}
+WITHOUT_LOCK = {"comparison", "monitoring"}
 """Pipelines that change nothing that others read or make."""
 
 HELP = """Run pipelines: from the archive to a measured model and its texts, or those that are named.
@@ -56,6 +57,7 @@ Pipelines, in their order (--pipelines NAME,NAME):
   ingestion, validation, vectorization   the three together: data
   training, evaluation, generation       with data all that runs without a name
   incoming, promotion, sweep, comparison only by name
+  monitoring                             only by name: what a server has served, beside training data
   retraining                             what has changed, from new reviews on, again; alone
 
 \b
@@ -267,11 +269,16 @@ def _suggest(name: str, names: list[str]) -> str:
 
 
 def start(**options: Any) -> Any:
-    """Run what is asked for: a retraining in its own way, of a worker its part, everything else in Kedro's."""
+    """Run what is asked for: a retraining in its own way, of a worker its part, unless there is nothing to do.
+
+    Everything else runs in Kedro's way.
+    """
     if is_other_worker():
         return kedro_run.callback(**options | {"node_names": [TRAINING_NODE]})
     if is_retraining(options):
         return retrain(kedro_run.callback, options)
+    if is_nothing_served(options):
+        return None
     return kedro_run.callback(**options)
 
 

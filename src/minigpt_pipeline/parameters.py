@@ -131,6 +131,43 @@ class IncomingParameters(Parameters):
         return validation.model_copy(update=own | {"max_markup_share": markup})
 
 
+class ServedBounds(Parameters):
+    """From where on what was served is told as a warning; null means never."""
+
+    max_error_share: Share | None
+    """Of the requests, those that the server failed: 5xx."""
+    max_overloaded_share: Share | None
+    """Of the requests, those that found no room: 429."""
+    max_waited_p95: Annotated[float, Field(gt=0.0)] | None
+    """Seconds until a text had a slot, 95th percentile."""
+    max_first_token_p95: Annotated[float, Field(gt=0.0)] | None
+    """Seconds from a request to the first token."""
+    max_seconds_p95: Annotated[float, Field(gt=0.0)] | None
+    """Seconds from a request to the end of a text."""
+    max_unk_rate_rise: Share | None
+    """Of `[UNK]` in prompts, beyond its share of beginnings of training reviews that are as long."""
+    max_long_prompt_share: Share | None
+    """Of the prompts, those longer than the model's context: only their newest tokens are read."""
+    max_seq_rep_4_rise: Share | None
+    """Of the 4-grams that a text repeats, beyond that of training reviews that are as long."""
+    max_distinct_2_fall: Share | None
+    """Of the distinct among the 2-grams of a text, below that of training reviews that are as long."""
+
+
+class MonitoringParameters(Parameters):
+    """What is measured of served texts."""
+
+    window_hours: Annotated[float, Field(gt=0.0)] | None
+    """Up to now; null means all that is kept."""
+    min_texts: Annotated[int, Field(ge=1)]
+    """The figures of fewer are chance, and left out; of fewer requests, the shares of those that failed."""
+    training_reviews: Annotated[int, Field(ge=1)]
+    """With which served texts are compared, evenly spread."""
+    num_examples: Annotated[int, Field(ge=0)]
+    """Texts on the page, the newest, if servers keep texts at all."""
+    bounds: ServedBounds
+
+
 class SplitParameters(Parameters):
     """Shares of the films that train, that steer training, and that are read by `evaluation` alone."""
 

@@ -8,6 +8,7 @@ from minigpt_pipeline.pipelines import (
     generation,
     incoming,
     ingestion,
+    monitoring,
     promotion,
     sweep,
     training,
@@ -37,6 +38,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "promotion": promotion.create_pipeline(),
         "sweep": sweep.create_pipeline(),
         "comparison": comparison.create_pipeline(),
+        "monitoring": monitoring.create_pipeline(),
     }
     retraining = (
         by_name_only["incoming"]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from minigpt_pipeline.comparison.curves import BOTTOM, LEFT, RIGHT, TOP, Chart, draw_charts, find_ticks
+from minigpt_pipeline.comparison.curves import BOTTOM, LEFT, RIGHT, TOP, Chart, draw_charts
 from minigpt_pipeline.comparison.model_run import ModelRun
 
 MakeRun = Callable[..., ModelRun]
@@ -88,16 +88,3 @@ def test_labels_of_curves_with_one_end_do_not_cover_each_other(make_run: MakeRun
     heights = sorted(line.label[1] for line in chart.lines[1:])
     assert min(high - low for low, high in itertools.pairwise(heights)) == pytest.approx(19)
     assert chart.lines[0].label[1] == pytest.approx(max(heights))  # alone where it ends
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "texts"),
-    [
-        (0, 10, ["0", "2", "4", "6", "8", "10"]),
-        (4.48, 5.02, ["4.5", "4.6", "4.7", "4.8", "4.9", "5.0"]),
-        (0, 1.5, ["0.00", "0.25", "0.50", "0.75", "1.00", "1.25", "1.50"]),
-        (0, 12_000, ["0", "2,000", "4,000", "6,000", "8,000", "10,000", "12,000"]),
-    ],
-)
-def test_ticks_are_round_numbers(low: float, high: float, texts: list[str]) -> None:
-    assert [text for _, text in find_ticks(low, high)] == texts

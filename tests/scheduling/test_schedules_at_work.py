@@ -78,7 +78,8 @@ def at_work(project: Path, **variables: str) -> Iterator[Schedules]:
 
 def configure(project: Path, **values: Any) -> None:
     nightly = {"enabled": False, "pipeline": "data"}
-    values["schedules"] = {"nightly": nightly, **values["schedules"]}
+    others = {"nightly": nightly, "monitoring": {"enabled": False}}
+    values["schedules"] = {**others, **values["schedules"]}
     (project / "conf/local").mkdir(exist_ok=True)
     (project / "conf/local/schedules.yml").write_text(yaml.safe_dump(values))
 

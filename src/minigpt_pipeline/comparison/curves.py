@@ -1,12 +1,13 @@
 """Learning curves as SVG: no library, no script, and the page's own fonts and colours."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from minigpt_pipeline.comparison.model_run import ModelRun
+from minigpt_pipeline.pages.axes import Scale, find_ticks
 
 Point = tuple[float, float]
 """Step and value, or pixels."""
@@ -21,8 +22,6 @@ MAX_MARKERS = 60
 """Points of a curve that can still be told apart."""
 LABEL_WIDTH, LABEL_HEIGHT = 20, 19
 """Of a run's number at the end of its curve, with room around it."""
-QUARTER = 2.5  # needs a decimal more than the others
-ROUND_STEPS = (1, 2, QUARTER, 5, 10)
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def _draw(runs: Sequence[ModelRun], metric: str, axis: Axis) -> Chart:
         return Chart(axis, [], [], [], "", missing)
     right = max(curve[-1][0] for curve in curves.values()) or 1.0
     low, high = _vertical_range(list(curves.values()))
-    to_x, to_y = _Scale(0, right, LEFT, RIGHT), _Scale(low, high, BOTTOM, TOP)
+    to_x, to_y = Scale(0, right, LEFT, RIGHT), Scale(low, high, BOTTOM, TOP)
     labels = _move_apart(
         {number: (to_x(curve[-1][0]) + 8, to_y(curve[-1][1])) for number, curve in curves.items()}
     )
@@ -130,17 +129,6 @@ def _draw(runs: Sequence[ModelRun], metric: str, axis: Axis) -> Chart:
         f"{metric} against {axis.label}; the lowest values, in nats per word, are {lowest}",
         missing,
     )
-
-
-class _Scale:
-    """From values to pixels."""
-
-    def __init__(self, low: float, high: float, first: float, last: float) -> None:
-        self.low, self.first = low, first
-        self.pixels = (last - first) / (high - low)
-
-    def __call__(self, value: float) -> float:
-        return self.first + (value - self.low) * self.pixels
 
 
 def _finite(curve: Sequence[Point]) -> list[Point]:
@@ -186,14 +174,3 @@ def _move_apart(ends: dict[int, Point]) -> dict[int, Point]:
         beside = [other_y for other_x, other_y in placed.values() if abs(other_x - x) < LABEL_WIDTH]
         placed[number] = x, min([y, *(other_y - LABEL_HEIGHT for other_y in beside)])
     return placed
-
-
-def find_ticks(low: float, high: float) -> Iterator[tuple[float, str]]:
-    """Give three to eight round numbers between two others, and how they are written."""
-    rough = (high - low) / 7
-    magnitude = 10.0 ** math.floor(math.log10(rough))
-    factor = next(factor for factor in ROUND_STEPS if factor * magnitude >= rough)
-    step = factor * magnitude
-    decimals = max(0, (factor == QUARTER) - math.floor(math.log10(step) + 1e-9))
-    for number in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1):
-        yield number * step, f"{number * step:,.{decimals}f}"

@@ -16,6 +16,7 @@ from minigpt_pipeline.datasets.ngram_model_dataset import NgramModelDataset
 from minigpt_pipeline.datasets.page_dataset import PageDataset
 from minigpt_pipeline.datasets.pages_dataset import PagesDataset
 from minigpt_pipeline.datasets.reviews_archive_dataset import ReviewsArchiveDataset
+from minigpt_pipeline.datasets.served_texts_dataset import ServedTextsDataset
 from minigpt_pipeline.datasets.study_dataset import StudyDataset
 from minigpt_pipeline.datasets.table_dataset import TableDataset
 from minigpt_pipeline.datasets.text_file_dataset import TextFileDataset
@@ -37,6 +38,7 @@ __all__ = [
     "PageDataset",
     "PagesDataset",
     "ReviewsArchiveDataset",
+    "ServedTextsDataset",
     "StudyDataset",
     "TableDataset",
     "TextFileDataset",

@@ -1,7 +1,8 @@
 """A trained model, its tokenizer and where it comes from, in one file.
 
 The file is a standard `.keras` archive, which `keras.saving.load_model` opens, with two members of ours:
-`tokenizer.json` (the tokens by id) and `minigpt.json` (format version and metadata). Equal weights give equal bytes.
+`tokenizer.json` (the tokens by id) and `minigpt.json` (format version, metadata, and what tells how the tokenizer
+encodes texts). Equal weights give equal bytes.
 
 Keras is imported only when a model is made from it: a file can be read, copied and described without TensorFlow, and
 before it is known where TensorFlow shall compute.
@@ -75,6 +76,11 @@ class TrainedModel:
         return bool(self.metadata.get("has_learnt_ends"))
 
     @property
+    def sequence_length(self) -> int:
+        """Context, in tokens."""
+        return int(json.loads(self.keras_members["config.json"])["config"]["sequence_length"])
+
+    @property
     def weights_digest(self) -> str:
         """What tells its weights from those of others, 16 hexadecimal digits."""
         return hashlib.sha256(self.keras_members[WEIGHTS_MEMBER]).hexdigest()[:16]
@@ -105,7 +111,13 @@ def save_trained_model(path: Path, trained_model: TrainedModel) -> None:
     """
     members = trained_model.keras_members | {
         TOKENIZER_MEMBER: _to_json(describe_tokenizer(trained_model.tokenizer)),
-        DESCRIPTION_MEMBER: _to_json({"format_version": FORMAT_VERSION, "metadata": trained_model.metadata}),
+        DESCRIPTION_MEMBER: _to_json(
+            {
+                "format_version": FORMAT_VERSION,
+                "metadata": trained_model.metadata,
+                "encoding": trained_model.tokenizer.encoding_digest,
+            }
+        ),
     }
     with replacing(path) as partial:
         partial.write_bytes(_zip(members))
@@ -119,7 +131,8 @@ def load_trained_model(path: Path) -> TrainedModel:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not a file of ours, is damaged, or another version of the project wrote it.
+        ValueError: If it is not a file of ours, is damaged, another version of the project wrote it, or this process
+            encodes texts otherwise than the one that trained it.
     """
     if not path.is_file():
         raise FileNotFoundError(
@@ -144,9 +157,18 @@ def load_trained_model(path: Path) -> TrainedModel:
             f"{path} lacks {sorted(missing)}: expected an archive that the `training` pipeline saved, "
             f"found {sorted(members)[:5]}"
         )
+    tokenizer = make_tokenizer(json.loads(members[TOKENIZER_MEMBER]))
+    # Earlier versions of the project have not written it.
+    encoding = description.get("encoding", tokenizer.encoding_digest)
+    if encoding != tokenizer.encoding_digest:
+        raise ValueError(
+            f"{path}: its tokenizer encodes texts otherwise here ({tokenizer.encoding_digest}) than where the model "
+            f"was trained ({encoding}), and so would be asked about other tokens than it has learnt: use the version "
+            "of the project and of its libraries that trained it, or train again"
+        )
     return TrainedModel(
         keras_members={name: members[name] for name in KERAS_MEMBERS},
-        tokenizer=make_tokenizer(json.loads(members[TOKENIZER_MEMBER])),
+        tokenizer=tokenizer,
         metadata=description["metadata"],
     )
 

@@ -1,6 +1,7 @@
 """Which films train the model and which only measure it."""
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import pyarrow as pa
@@ -49,3 +50,18 @@ def assign_parts(reviews: pa.RecordBatch, shares: SplitParameters) -> pa.StringA
         return parts
     is_unlabelled = pc.match_substring_regex(reviews["review_id"], UNLABELLED)
     return pc.if_else(pc.and_(is_unlabelled, pc.not_equal(parts, "train")), None, parts)
+
+
+def keep_part(
+    reviews: Iterable[pa.RecordBatch], part: Part, shares: SplitParameters
+) -> Iterator[pa.RecordBatch]:
+    """Leave out the reviews of other parts, and those without a text.
+
+    Args:
+        reviews: Columns as for `assign_parts`.
+        part: Whose reviews are kept.
+        shares: Shares of the films.
+    """
+    for piece in reviews:
+        there = piece.filter(pc.is_valid(piece["text"]))
+        yield there.filter(pc.equal(assign_parts(there, shares), part))

@@ -4,17 +4,26 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any, Final, Literal, TypedDict
 
-FORMAT_VERSION = 1
+from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, TypeAdapter
+
+FORMAT_VERSION: Final = 1
 """Of a line."""
-
-ANSWERED, REFUSED = "answered", "refused"
-"""Kinds of lines."""
 
 WORDS = ("prompt", "text")
 """Fields that hold what people wrote and read."""
+
+
+def _check_time(at: str) -> str:
+    if datetime.fromisoformat(at).tzinfo is None:
+        raise ValueError("the time has no zone")
+    return at
+
+
+Time = Annotated[str, AfterValidator(_check_time)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,25 +52,27 @@ class ServedText:
         text: What was written; the same.
     """
 
-    at: str
+    at: Time
     request_id: str
-    index: int
+    index: NonNegativeInt
     model: str
     model_version: str
     data: str
-    prompt_tokens: int
-    unknown_tokens: int
-    new_tokens: int
+    prompt_tokens: NonNegativeInt
+    unknown_tokens: NonNegativeInt
+    new_tokens: NonNegativeInt
     finish_reason: str
-    waited: float
-    first_token: float | None
-    seconds: float
-    seq_rep_4: float | None
-    distinct_2: float | None
+    waited: NonNegativeFloat
+    first_token: NonNegativeFloat | None
+    seconds: NonNegativeFloat
+    seq_rep_4: NonNegativeFloat | None
+    distinct_2: NonNegativeFloat | None
     seed: int
     sampling: Mapping[str, Any] = field(default_factory=dict)
     prompt: str | None = None
     text: str | None = None
+    kind: Literal["answered"] = "answered"
+    format_version: Literal[1] = FORMAT_VERSION
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,18 +89,32 @@ class Refusals:
         data: Folder of the data that this version was trained on; empty where none was in use.
     """
 
-    at: str
+    at: Time
     status: int
     code: str
-    count: int
+    count: NonNegativeInt
     model: str
     model_version: str
     data: str
+    kind: Literal["refused"] = "refused"
+    format_version: Literal[1] = FORMAT_VERSION
 
 
-def measure_repetition(token_ids: Sequence[int]) -> dict[str, float | None]:
-    """Return `seq_rep_4` and `distinct_2` of one text, as `text_quality` defines them, in microseconds."""
-    figures: dict[str, float | None] = {"seq_rep_4": None, "distinct_2": None}
+_LINE: TypeAdapter[ServedText | Refusals] = TypeAdapter(
+    Annotated[ServedText | Refusals, Field(discriminator="kind")]
+)
+
+
+class Repetition(TypedDict):
+    """How much one text repeats itself."""
+
+    seq_rep_4: float | None
+    distinct_2: float | None
+
+
+def measure_repetition(token_ids: Sequence[int]) -> Repetition:
+    """Measure one text as `text_quality` does, in microseconds; null where it is too short."""
+    figures = Repetition(seq_rep_4=None, distinct_2=None)
     if (num_pairs := len(token_ids) - 1) > 0:
         figures["distinct_2"] = len(set(pairwise(token_ids))) / num_pairs
     if (num_ngrams := len(token_ids) - 3) > 0:
@@ -110,8 +135,8 @@ def write_line(record: ServedText | Refusals, with_words: bool = False) -> bytes
         for name, value in vars(record).items()
         if name not in WORDS or (with_words and value is not None)
     }
-    kind = ANSWERED if isinstance(record, ServedText) else REFUSED
-    return json.dumps({"format_version": FORMAT_VERSION, "kind": kind} | fields).encode() + b"\n"
+    # Half of a surrogate pair, which JSON of a client can hold, is no text.
+    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
 def read_line(line: bytes) -> ServedText | Refusals:
@@ -120,11 +145,4 @@ def read_line(line: bytes) -> ServedText | Refusals:
     Raises:
         ValueError: If it was cut off, is of another format version, or no line of ours.
     """
-    fields = json.loads(line)
-    if not isinstance(fields, dict) or fields.pop("format_version", None) != FORMAT_VERSION:
-        raise ValueError(f"the line has not format version {FORMAT_VERSION}")
-    kind = fields.pop("kind", None)
-    try:
-        return ServedText(**fields) if kind == ANSWERED else Refusals(**fields)
-    except TypeError as error:
-        raise ValueError(f"the line has other fields than one of kind {kind}: {error}") from error
+    return _LINE.validate_json(line)

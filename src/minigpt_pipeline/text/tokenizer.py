@@ -19,6 +19,13 @@ import pyarrow.compute as pc
 from minigpt_pipeline.text.casing import make_casing
 from minigpt_pipeline.text.standardization import split_words
 
+PROBES = (
+    "The best scene: I didn't like the plot, but the cast (10/10) is fine.<br /><br />A film...",
+    '\tHe said "no",\nShe\'s gone -- AND it is 2-hours long!\x85An end\u2028of \xa0 lines\u3000',
+    "Na\xefve \xc0\xc9 \xdf \u03a9, caf\xe9 e\u0301; \U0001f600\u200d\u2603 \u0120 [UNK] <BR /> <b>the</b> movie",
+)
+"""Texts in which whatever a tokenizer does, and the splitting into words before it, leaves its trace."""
+
 
 class Tokenizer(ABC):
     """Knows the tokens of a model. A token never reaches from one word into the next."""
@@ -38,6 +45,12 @@ class Tokenizer(ABC):
     def digest(self) -> str:
         """What tells its ids from those of others, 16 hexadecimal digits; forms have no part in it."""
         content = json.dumps([self.kind, self.to_content()], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    @cached_property
+    def encoding_digest(self) -> str:
+        """What tells how this process encodes texts from how others do, other versions of libraries among them."""
+        content = json.dumps([self.digest, [self.encode(text) for text in PROBES]])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @property

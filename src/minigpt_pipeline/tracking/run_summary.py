@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from minigpt_pipeline.expectations.incoming_batch import describe_batch
+from minigpt_pipeline.monitoring.report import summarize
 from minigpt_pipeline.search.outcome import TRIAL_TYPES
 
 NUM_TEXTS = 5
@@ -33,6 +34,7 @@ PLACES = {
     "generated_samples": "Texts",
     "best_parameters": "Found",
     "comparison_page": "Page",
+    "monitoring_page": "Served",
 }
 """What is named with its place where a run has saved it, and under which word."""
 
@@ -55,6 +57,7 @@ NEXT_STEPS = {
     "reviews": "`kedro run --pipelines vectorization{env}`",
     "raw_reviews": "`kedro run --pipelines validation{env}`",
     "incoming_report": "`kedro run --pipelines retraining{env}` trains on what was accepted",
+    "monitoring_page": "open the page in a browser; docs/monitoring.md says what each figure means",
 }
 """By what a run has saved; the first that holds."""
 
@@ -73,9 +76,9 @@ def print_summary(
     """
     console = Console(highlight=False)
     saved = pipeline.all_outputs()
-    if "incoming_report" in saved and (batches := catalog.load("incoming_report")["batches"]):
-        console.print("New data", style="italic")
-        for line in list_batches(batches):
+    for title, lines in _list_reports(saved, catalog):
+        console.print(title, style="italic")
+        for line in lines:
             console.print(escape(line), soft_wrap=True)
     if "evaluation_metrics" in saved:
         console.print(metrics_table(catalog.load("evaluation_metrics")))
@@ -93,6 +96,13 @@ def print_summary(
     if next_step := next((step for name, step in NEXT_STEPS.items() if name in saved), None):
         option = f" --env {environment}" if environment else ""
         console.print(f"[bold]Next   [/bold] {escape(next_step.format(env=option))}", soft_wrap=True)
+
+
+def _list_reports(saved: Iterable[str], catalog: DataCatalog) -> Iterator[tuple[str, Iterable[str]]]:
+    if "incoming_report" in saved and (batches := catalog.load("incoming_report")["batches"]):
+        yield "New data", list_batches(batches)
+    if "monitoring_report" in saved:
+        yield "Served", summarize(catalog.load("monitoring_report"))
 
 
 def _list_places(saved: Iterable[str], catalog: DataCatalog) -> Iterator[tuple[str, str]]:

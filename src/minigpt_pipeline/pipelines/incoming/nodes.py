@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from minigpt_pipeline.expectations.incoming_batch import (
     add_drift,
@@ -29,7 +28,7 @@ from minigpt_pipeline.parameters import (
 )
 from minigpt_pipeline.text.drift import add_figures, describe_corpus, find_drift, measure_drift
 from minigpt_pipeline.text.evaluation_windows import MEASURED_WORDS, make_evaluation_windows
-from minigpt_pipeline.text.film_split import assign_parts
+from minigpt_pipeline.text.film_split import keep_part
 from minigpt_pipeline.text.incoming_batch import BatchOutcome, CheckedBatch, IncomingBatch, find_batch_ids
 from minigpt_pipeline.text.known_texts import KnownTexts
 from minigpt_pipeline.text.standardization import split_words
@@ -116,7 +115,7 @@ def measure_incoming(
     new = {batch_id: figures for batch_id, figures in new.items() if figures.lengths.sum()}
     if not new:
         return {}, {}
-    training = describe_corpus(_keep_training_films(known_reviews or (), vectorization))
+    training = describe_corpus(keep_part(known_reviews or (), "train", vectorization.split))
     if not training.lengths.sum():
         logger.info("Drift is not measured: there are no training reviews yet")
         return {}, {}
@@ -171,14 +170,6 @@ def _cut_into_pieces(reviews: pd.DataFrame) -> list[pa.RecordBatch]:
     schema = pa.schema({"text": pa.large_string(), "label": pa.large_string()})
     pieces: list[pa.RecordBatch] = table.cast(schema).to_batches(ROWS_OF_A_PIECE)
     return pieces
-
-
-def _keep_training_films(
-    reviews: Iterable[pa.RecordBatch], vectorization: VectorizationParameters
-) -> Iterable[pa.RecordBatch]:
-    for piece in reviews:
-        there = piece.filter(pc.is_valid(piece["text"]))
-        yield there.filter(pc.equal(assign_parts(there, vectorization.split), "train"))
 
 
 def _score(

@@ -1,0 +1,1 @@
+"""What was served, beside training data: figures, warnings, and a page."""
