@@ -10,7 +10,7 @@ import tensorflow as tf
 from benchmarks.machine import describe_machine
 from minigpt_pipeline.model.few_rows import Scores
 from minigpt_pipeline.model.generation_loop import (
-    FEW_ROWS,
+    GROUP_SIZES,
     MANY_ROWS,
     USUAL_ROWS,
     choose_rows,
@@ -65,7 +65,7 @@ def test_the_kernels_give_every_row_the_same_bits_beside_any_others(
 
 
 @pytest.mark.parametrize("sizes", ALL_SIZES)
-@pytest.mark.parametrize("rows", [FEW_ROWS, MANY_ROWS])
+@pytest.mark.parametrize("rows", [rows for rows in GROUP_SIZES if rows != USUAL_ROWS])
 @pytest.mark.skipif(
     "avx512f" not in describe_machine()["instruction_sets"],
     reason="other processors have other kernels; where bits differ, groups of eight write all texts",
@@ -90,9 +90,9 @@ def test_have_equal_bits_sees_the_last_bit(model: MiniGPT, monkeypatch: pytest.M
 
     monkeypatch.setattr(model, "score_next_words", otherwise_with_many_rows)
 
-    assert have_equal_bits(model, FEW_ROWS)
+    assert have_equal_bits(model, GROUP_SIZES[0])
     assert not have_equal_bits(model, MANY_ROWS)
-    assert [choose_rows(model, num_texts) for num_texts in (1, 2, 8, 9, 70)] == [1, 8, 8, 8, 8]
+    assert [choose_rows(model, num_texts) for num_texts in (1, 2, 3, 9, 17, 70)] == [2, 2, 8, 16, 16, 16]
 
 
 def test_have_equal_bits_sees_what_the_room_in_the_caches_changes(
@@ -108,7 +108,7 @@ def test_have_equal_bits_sees_what_the_room_in_the_caches_changes(
 
     monkeypatch.setattr(model, "resize_caches", otherwise_with_a_whole_context)
 
-    assert have_equal_bits(model, FEW_ROWS)
+    assert have_equal_bits(model, GROUP_SIZES[0])
     assert not have_equal_bits(model, MANY_ROWS)
 
 
@@ -122,4 +122,13 @@ def test_list_cache_lengths_takes_few_steps_of_whole_registers(context: int, len
 
 
 def test_choose_rows_takes_the_smallest_group_with_room_for_all(model: MiniGPT) -> None:
-    assert [choose_rows(model, num_texts) for num_texts in (1, 2, 8, 9, 70)] == [1, 8, 8, 64, 64]
+    assert [choose_rows(model, num_texts) for num_texts in (1, 2, 3, 8, 9, 16, 17, 70)] == [
+        2,
+        2,
+        8,
+        8,
+        16,
+        16,
+        64,
+        64,
+    ]

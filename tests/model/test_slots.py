@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from minigpt_pipeline.model.few_rows import Scores
 from minigpt_pipeline.model.generation import Writer
-from minigpt_pipeline.model.generation_loop import MANY_ROWS, USUAL_ROWS, list_cache_lengths
+from minigpt_pipeline.model.generation_loop import GROUP_SIZES, MANY_ROWS, USUAL_ROWS, list_cache_lengths
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.slots import Slots, WrittenText
 from minigpt_pipeline.parameters import SamplingParameters
@@ -71,7 +71,7 @@ def test_a_text_is_the_same_whenever_it_comes_and_whatever_is_beside_it(
     texts = make_unlike_texts(writer, 90, longest=50)
     slots, rng = writer.make_slots(), np.random.default_rng(2)
     waiting, sizes_seen, told = list(texts), set(), {text: [] for text in texts}
-    for most in [1, 5, 8, 30, 64, 3, 20, 1, 64] * 40:
+    for most in [1, 5, 8, 30, 64, 3, 12, 1, 64] * 40:
         free = max(most - len(slots.texts), 0)
         coming, waiting = waiting[:free], waiting[free:]
         slots.add(coming)
@@ -84,7 +84,7 @@ def test_a_text_is_the_same_whenever_it_comes_and_whatever_is_beside_it(
 
     assert not waiting
     assert not slots.texts
-    assert sizes_seen == {1, 8, 64}
+    assert sizes_seen == set(GROUP_SIZES)
     assert all(text.has_ended for text in texts)
     assert [text.word_ids for text in texts] == [write_alone(writer, text) for text in texts]
     assert all([word for word in told[text] if word] == text.word_ids for text in texts)

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from minigpt_pipeline.model import few_rows
 from minigpt_pipeline.model.blocks import make_writable, write_rows
 from minigpt_pipeline.model.rotary_positions import make_rotations, rotate
 
@@ -113,7 +112,7 @@ class CausalSelfAttention(keras.layers.Layer):
         Returns:
             `(batch_size, 1, embed_dim)`, and the cache with the word in it.
         """
-        projected = few_rows.project(self.input_projection, inputs)  # (batch, 1, 3 * head * head_dim)
+        projected = self.input_projection(inputs)  # (batch, 1, 3 * head * head_dim)
         query, key, value = (
             ops.reshape(part, (-1, self.num_heads, 1, self.head_dim))
             for part in ops.split(projected, 3, axis=-1)
@@ -125,7 +124,7 @@ class CausalSelfAttention(keras.layers.Layer):
         )  # each (batch, head, context, head_dim)
         mask = causal_attention_mask(keys.shape[2], positions[:, None])  # (batch, 1, 1, context)
         gathered = self._attend(query, keys, values, mask)  # (batch, 1, width)
-        return few_rows.project(self.output_projection, gathered), (keys, values)
+        return self.output_projection(gathered), (keys, values)
 
     def make_cache(self, batch_size: int, length: int) -> Cache:
         """Return the memory of `length` words of each text, with none in it yet."""

@@ -1,7 +1,8 @@
 """The model's parts for few rows at a time, where texts are written, and a row has the same bits beside any others.
 
 A kernel may treat what does not fill a vector register, or a product with a single row, in a way of its own. So there
-are no such rests here, and no single row. What is left to chance, `generation_loop.have_equal_bits` tries.
+are no such rests here, and groups have two rows at least. What is left to chance is tried by
+`generation_loop.have_equal_bits`.
 """
 
 import math
@@ -66,13 +67,6 @@ class Scores(NamedTuple):
             taken = chosen if taken is None else ops.where((blocks >= first)[:, :, None], chosen, taken)
             first += num_blocks
         return taken
-
-
-def project(layer: keras.layers.Dense, inputs: Any) -> Any:
-    """Return what a layer does with each row, `(num_rows, 1, units)`; a single row is multiplied as two."""
-    if inputs.shape[0] == 1:
-        return layer(ops.concatenate([inputs, inputs]))[:1]
-    return layer(inputs)
 
 
 def normalize(layer: keras.layers.LayerNormalization, inputs: Any) -> Any:

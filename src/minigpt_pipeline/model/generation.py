@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from minigpt_pipeline.model.generation_loop import ENOUGH_FOR_MANY, NO_WORD, USUAL_ROWS, choose_rows
+from minigpt_pipeline.model.generation_loop import NO_WORD, choose_rows
 from minigpt_pipeline.model.mini_gpt import MiniGPT
 from minigpt_pipeline.model.sampling import Choice
 from minigpt_pipeline.model.saved_model import TrainedModel
@@ -99,7 +99,7 @@ class Writer:
             self.begin(prompt, sampling, stop_id, seed) for prompt, seed in zip(prompts, seeds, strict=True)
         ]
         slots = self.make_slots()
-        num_at_once = choose_rows(self._model, len(texts) if len(texts) >= ENOUGH_FOR_MANY else USUAL_ROWS)
+        num_at_once = choose_rows(self._model, len(texts))
         waiting = list(reversed(texts))
         while waiting or slots.texts:
             slots.add(waiting.pop() for _ in range(min(len(waiting), num_at_once - len(slots.texts))))

@@ -24,11 +24,11 @@ from minigpt_pipeline.text.vocabulary import PADDING_ID
 USUAL_ROWS = 8
 """Of a group, and of every group where others give other bits."""
 
-FEW_ROWS, MANY_ROWS = 1, 64
-"""Of a group of a single text, and of one of many."""
+MANY_ROWS = 64
+"""Of the largest group."""
 
-ENOUGH_FOR_MANY = 24
-"""Texts for which one group of `MANY_ROWS` takes no longer than several of `USUAL_ROWS`."""
+GROUP_SIZES = (2, USUAL_ROWS, 16, MANY_ROWS)
+"""Rows of groups. One row has kernels of its own, with other bits, and is hardly faster than two."""
 
 NUM_CACHE_LENGTHS = 5
 """At most. Caches of many texts grow with them, as all that they have room for is read; each length is compiled."""
@@ -95,17 +95,21 @@ class Pace(NamedTuple):
 
 def compile_all(model: MiniGPT, num_texts: int) -> None:
     """Compile what writing up to so many texts at once takes, so that none waits for it."""
-    for rows in {choose_rows(model, count) for count in (FEW_ROWS, USUAL_ROWS, num_texts)}:
+    for rows in {choose_rows(model, count) for count in (*GROUP_SIZES, num_texts) if count <= num_texts}:
         for room in list_cache_lengths(model.sequence_length, rows):
             compile_loop(model, rows, room).get_concrete_function()
 
 
 def choose_rows(model: MiniGPT, num_texts: int) -> int:
     """Return the rows of the smallest group that has room for so many texts, or for the most."""
-    for rows in (FEW_ROWS, USUAL_ROWS):
-        if num_texts <= rows and (rows == USUAL_ROWS or have_equal_bits(model, rows)):
+
+    def is_usable(rows: int) -> bool:
+        return rows == USUAL_ROWS or bool(have_equal_bits(model, rows))
+
+    for rows in GROUP_SIZES:
+        if rows >= num_texts and is_usable(rows):
             return rows
-    return MANY_ROWS if num_texts > USUAL_ROWS and have_equal_bits(model, MANY_ROWS) else USUAL_ROWS
+    return next(rows for rows in reversed(GROUP_SIZES) if is_usable(rows))
 
 
 def _kept_with_the_model(make: Callable[..., Any]) -> Callable[..., Any]:

@@ -108,8 +108,8 @@ class TransformerBlock(keras.layers.Layer):
         gathered, cache = self.attention.step(read, cache, positions)
         gathered = self._normalize("post", attention_norm, inputs + gathered)
         read = self._normalize("pre", feed_forward_norm, gathered)  # (batch_size, 1, embed_dim)
-        expanded = self._activate(few_rows.project(self.expansion, read))  # (batch_size, 1, feed_forward_dim)
-        worked = few_rows.project(self.contraction, expanded)  # (batch_size, 1, embed_dim)
+        expanded = self._activate(self.expansion(read))  # (batch_size, 1, feed_forward_dim)
+        worked = self.contraction(expanded)  # (batch_size, 1, embed_dim)
         return self._normalize("post", feed_forward_norm, gathered + worked), cache
 
     def _normalize(self, place: str, norm: Callable[[Any], Any], states: Any) -> Any:
