@@ -14,7 +14,7 @@ from minigpt_pipeline.model_versions import CHALLENGER, CHAMPION, DECISION_TAG, 
 from minigpt_pipeline.tracking.store import TrackingStoreError, store_errors
 
 MAX_TAG_LENGTH = 5000
-"""Characters; servers' databases take no more."""
+"""Characters, of descriptions too; servers' databases take no more."""
 
 MODEL_FILE = "artifacts/trained_model.keras"
 
@@ -88,7 +88,7 @@ class ModelRegistry:
         for name, text in decision.items():
             self._client.set_model_version_tag(self.name, version, name, text[:MAX_TAG_LENGTH])
         if description is not None:
-            self._client.update_model_version(self.name, version, description)
+            self._client.update_model_version(self.name, version, description[:MAX_TAG_LENGTH])
 
     def tags(self, version: str) -> dict[str, str]:
         """Return the tags of a version, those of the run that it comes from among them, where that is still there."""
