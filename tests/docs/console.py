@@ -23,8 +23,9 @@ COLUMNS = 80
 
 SERVERS = {
     "make ui": "http://127.0.0.1:5000",
+    "make serve": "http://127.0.0.1:8000/ready",
     "mlflow server": "http://127.0.0.1:5000",
-    "mlflow models serve": "http://127.0.0.1:8000/ping",
+    "mlflow models serve": "http://127.0.0.1:8001/ping",
 }
 """Commands that go on until they are interrupted, and where they answer."""
 

@@ -27,10 +27,9 @@ SECTIONS = (
 def test_every_command_of_the_page_works(
     terminal: Terminal, cluster: Database, objects: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tracking, serving = find_port(), find_port()
+    ports = {port: str(find_port()) for port in ("5000", "8000", "8001")}  # others may have those of the page
     for name, url in SERVERS.items():
-        port = serving if url.endswith("/ping") else tracking
-        monkeypatch.setitem(SERVERS, name, re.sub(r":\d+", f":{port}", url))
+        monkeypatch.setitem(SERVERS, name, re.sub(r"(?<=:)\d+", lambda found: ports[found[0]], url))
     served, direct = cluster.make("page_served"), cluster.make("page_direct")
     words = {
         "minigpt@DATABASE_HOST:5432/mlflow": f"{USER}@127.0.0.1:{cluster.port}/page_served",
@@ -40,10 +39,11 @@ def test_every_command_of_the_page_works(
         "http://MINIO_HOST:9000": objects.url,
         "s3://BUCKET/minigpt": f"s3://{BUCKET}/page",
         "--env sample": "--env test",
-        "--port 5000": f"--port {tracking}",
-        "127.0.0.1:5000": f"127.0.0.1:{tracking}",
-        "make ui": f"make ui PORT={tracking}",
-        "--port 8000": f"--port {serving}",
+        "--port 5000": f"--port {ports['5000']}",
+        "127.0.0.1:5000": f"127.0.0.1:{ports['5000']}",
+        "make ui": f"make ui PORT={ports['5000']}",
+        "make serve": f"make serve PORT={ports['8000']}",
+        "--port 8001": f"--port {ports['8001']}",
     }
     for word, actual in words.items():
         terminal.put_in(word, actual)
