@@ -288,7 +288,7 @@ def test_a_model_whose_files_are_lost_is_named(three: ModelRegistry, lost: str, 
     "error",
     [
         OSError(errno.ENOSPC, "No space left on device"),
-        MlflowException("no connection"),
+        MlflowException("API request to http://me:secret@host:5000/api failed with exception no connection"),
         ClientError({"Error": {"Code": "SlowDown", "Message": "Reduce your request rate"}}, "GetObject"),
     ],
 )
@@ -301,8 +301,9 @@ def test_a_store_that_has_the_file_and_does_not_give_it_says_nothing_against_the
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", fail)
     with pytest.raises(
         TrackingStoreError, match=r"is in the store and can't be fetched .*nothing is decided"
-    ):
+    ) as told:
         three.fetch("2", tmp_path)
+    assert "secret" not in str(told.value)
 
     monkeypatch.setattr(mlflow.artifacts, "list_artifacts", fail)
     with pytest.raises((TrackingStoreError, OSError)):
