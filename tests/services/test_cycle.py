@@ -140,7 +140,7 @@ def test_models_are_compared(cycle: Cycle) -> None:
     status, output = cycle.setup.kedro_run("--pipelines", "comparison")
 
     assert status == 0, output
-    page = (cycle.setup.project / "data/test/08_reporting/comparison.html").read_text(encoding="utf-8")
+    page = (cycle.setup.project / "data/08_reporting/comparison.html").read_text(encoding="utf-8")
     assert cycle.first_run in page
     assert cycle.setup.address in page
 
