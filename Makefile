@@ -78,6 +78,7 @@ bench-quick: install ## The same in minutes, without the sizes: shows the order 
 .PHONY: ui
 ui: PORT ?= 5000
 ui: install ## MLflow's pages, with a link to the runs (PORT=5000)
+	@case "$${MLFLOW_TRACKING_URI:-}" in http*) echo "MLFLOW_TRACKING_URI names a server: its pages are there" >&2; exit 1;; esac
 	@echo "The runs: http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning"
 	MLFLOW_BACKEND_STORE_URI="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" \
 		MLFLOW_ARTIFACTS_DESTINATION="$${MINIGPT_ARTIFACTS:-mlartifacts}" MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \

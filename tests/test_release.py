@@ -10,7 +10,6 @@ from typing import Any
 
 import mlflow
 import pytest
-import yaml
 from kedro.framework.startup import bootstrap_project
 from mlflow import MlflowClient
 
@@ -20,7 +19,7 @@ from minigpt_pipeline.release import describe, main
 from minigpt_pipeline.tracking.model_logging import log_model
 from minigpt_pipeline.tracking.model_registry import MODEL_FILE, ModelRegistry
 from minigpt_pipeline.tracking.model_versions import MlflowModelVersion
-from minigpt_pipeline.tracking.store import TrackingSettings, connect
+from minigpt_pipeline.tracking.store import connect, read_tracking_settings
 from tests.made_up_films import KNOWN, SUBWORDS, WORDS, expect
 
 
@@ -30,14 +29,13 @@ def empty(
 ) -> Iterator[Path]:
     """A project, and the folder where commands are given."""
     project = make_project("release")
-    settings = yaml.safe_load((project / "conf/base/mlflow.yml").read_text())
-    settings["tracking_uri"] = "sqlite:///mlflow.db"
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name in ("MLFLOW_TRACKING_URI", "MINIGPT_ARTIFACTS"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(project)
     # This sets logging up, and closes a stream of absl's: before `capsys` takes the one of pytest away.
     bootstrap_project(project)
     shutil.copy(empty_database, project / "mlflow.db")
-    connect(TrackingSettings(**settings), project)
+    connect(read_tracking_settings(project, "test"), project)
     yield project
     mlflow.set_tracking_uri(None)
     os.environ.pop("MLFLOW_TRACKING_URI", None)

@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     quieten()
     from minigpt_pipeline.tracking.model_registry import RegistryError
-    from minigpt_pipeline.tracking.store import TrackingStoreError
+    from minigpt_pipeline.tracking.store import TrackingStoreError, describe_failure
 
     console = Console(highlight=False)
     try:
@@ -139,8 +139,11 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         with console.status("Trying the version out in a fresh process ..."):
             version, former = release.go_back(chosen.version or None, chosen.reason or "by hand")
-    except (RegistryError, TrackingStoreError) as error:
-        Console(stderr=True, highlight=False).print(f"Error: {escape(str(error))}", soft_wrap=True)
+    except Exception as error:
+        message = describe_failure(error)
+        if message is None and not isinstance(error, (RegistryError, TrackingStoreError)):
+            raise
+        Console(stderr=True, highlight=False).print(f"Error: {escape(message or str(error))}", soft_wrap=True)
         return 1
     console.print(f"Version {version} of {release.name} is in use, in place of {name_version(former)}")
     return 0

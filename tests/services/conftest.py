@@ -55,7 +55,11 @@ class Setup:
     @property
     def environment(self) -> dict[str, str]:
         """Return all variables of its processes: what tests have told MLflow in this one is none of them."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "AWS_"))}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("MLFLOW_", "MINIGPT_", "AWS_"))
+        }
         folder = Path(sys.executable).parent
         return kept | {"PATH": f"{folder}{os.pathsep}{kept['PATH']}"} | self.variables
 

@@ -136,6 +136,15 @@ def test_a_fresh_process_writes_with_the_champion(cycle: Cycle, tmp_path: Path) 
     assert text != "the best scene "
 
 
+def test_models_are_compared(cycle: Cycle) -> None:
+    status, output = cycle.setup.kedro_run("--pipelines", "comparison")
+
+    assert status == 0, output
+    page = (cycle.setup.project / "data/08_reporting/comparison.html").read_text(encoding="utf-8")
+    assert cycle.first_run in page
+    assert cycle.setup.address in page
+
+
 @pytest.fixture
 def model_server(cycle: Cycle, tmp_path: Path) -> Iterator[str]:
     port = find_port()

@@ -97,15 +97,15 @@ def test_the_driver_need_not_be_named(setup: Setup) -> None:
     [
         (
             {"MINIGPT_ARTIFACTS": "s3://no-such-bucket/x"},
-            "in s3://no-such-bucket/x .*NoSuchBucket.*make the bucket",
+            r"in s3://no-such-bucket/x \(.*bucket does not exist\): make the bucket",
         ),
         (
             {"AWS_SECRET_ACCESS_KEY": "not-the-key"},
-            "in s3://models/.*SignatureDoesNotMatch.*AWS_SECRET_ACCESS_KEY",
+            "in s3://models/.*signature .* does not match.*correct .*AWS_SECRET_ACCESS_KEY",
         ),
         (
             {"AWS_ACCESS_KEY_ID": "AKIAUNKNOWN"},
-            "in s3://models/.*InvalidAccessKeyId.*correct AWS_ACCESS_KEY_ID",
+            "in s3://models/.*Access Key Id .* does not exist.*correct AWS_ACCESS_KEY_ID",
         ),
         (
             {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
@@ -148,10 +148,10 @@ def test_a_server_that_can_t_keep_artifacts(setup: Setup, objects: ObjectStore, 
     with serving_mlflow(setup.database, objects, tmp_path, "no-such-bucket") as url:
         told = refuse(setup, MLFLOW_TRACKING_URI=url, MINIGPT_ARTIFACTS="")
 
+    place = "s3://no-such-bucket/served: The specified bucket does not exist"
     assert re.search(
-        r"MLflow can't keep artifacts in mlflow-artifacts:/1 \(.*\): the log of MLflow's server", told
+        rf"MLflow can't keep artifacts in mlflow-artifacts:/1 \(.*{place}.*\): correct the bucket", told
     )
-    assert "no-such-bucket" in (tmp_path / "mlflow.log").read_text()
 
 
 def test_an_experiment_never_changes_its_place(setup: Setup) -> None:

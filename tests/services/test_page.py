@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.console import Terminal, read_commands
-from tests.services.servers import BUCKET, PASSWORD, USER, Database, ObjectStore
+from tests.docs.console import SERVERS, Terminal, read_commands
+from tests.services.servers import BUCKET, PASSWORD, USER, Database, ObjectStore, find_port
 
 PAGE = Path(__file__).parents[2] / "docs/services.md"
 SECTIONS = (
@@ -24,7 +24,12 @@ SECTIONS = (
 @pytest.mark.skipif(
     shutil.which("pg_dump") is None, reason="pg_dump is not installed: `apt install postgresql-client`"
 )
-def test_every_command_of_the_page_works(terminal: Terminal, cluster: Database, objects: ObjectStore) -> None:
+def test_every_command_of_the_page_works(
+    terminal: Terminal, cluster: Database, objects: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports = {port: str(find_port()) for port in ("5000", "8000", "8001")}  # others may have those of the page
+    for name, url in SERVERS.items():
+        monkeypatch.setitem(SERVERS, name, re.sub(r"(?<=:)\d+", lambda found: ports[found[0]], url))
     served, direct = cluster.make("page_served"), cluster.make("page_direct")
     words = {
         "minigpt@DATABASE_HOST:5432/mlflow": f"{USER}@127.0.0.1:{cluster.port}/page_served",
@@ -34,6 +39,11 @@ def test_every_command_of_the_page_works(terminal: Terminal, cluster: Database, 
         "http://MINIO_HOST:9000": objects.url,
         "s3://BUCKET/minigpt": f"s3://{BUCKET}/page",
         "--env sample": "--env test",
+        "--port 5000": f"--port {ports['5000']}",
+        "127.0.0.1:5000": f"127.0.0.1:{ports['5000']}",
+        "make ui": f"make ui PORT={ports['5000']}",
+        "make serve": f"make serve PORT={ports['8000']}",
+        "--port 8001": f"--port {ports['8001']}",
     }
     for word, actual in words.items():
         terminal.put_in(word, actual)

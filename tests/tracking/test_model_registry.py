@@ -5,6 +5,7 @@ from typing import Any
 
 import mlflow
 import pytest
+from botocore.exceptions import ClientError
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
@@ -225,11 +226,11 @@ def test_going_back_from_the_first_champion_is_refused(
 
 
 def test_a_decision_is_in_the_tags_of_its_version(three: ModelRegistry) -> None:
-    three.record("3", {"decision": "kept", "reason": "no better than noise"})
+    three.record("3", {"decision": "kept", "reason": "no better than noise"}, "because " * 1000)
 
-    assert MlflowClient().get_model_version("minigpt", "3").tags == {
-        "decision": "kept", "reason": "no better than noise"
-    }  # fmt: skip
+    version = MlflowClient().get_model_version("minigpt", "3")
+    assert version.tags == {"decision": "kept", "reason": "no better than noise"}
+    assert len(version.description) == 5000  # PostgreSQL takes no more
 
 
 def test_tags_are_those_of_the_version_and_of_its_run_while_it_is_there(three: ModelRegistry) -> None:
@@ -284,7 +285,12 @@ def test_a_model_whose_files_are_lost_is_named(three: ModelRegistry, lost: str, 
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, "No space left on device"), MlflowException("no connection")]
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        MlflowException("API request to http://me:secret@host:5000/api failed with exception no connection"),
+        ClientError({"Error": {"Code": "SlowDown", "Message": "Reduce your request rate"}}, "GetObject"),
+    ],
 )
 def test_a_store_that_has_the_file_and_does_not_give_it_says_nothing_against_the_model(
     three: ModelRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
@@ -295,8 +301,9 @@ def test_a_store_that_has_the_file_and_does_not_give_it_says_nothing_against_the
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", fail)
     with pytest.raises(
         TrackingStoreError, match=r"is in the store and can't be fetched .*nothing is decided"
-    ):
+    ) as told:
         three.fetch("2", tmp_path)
+    assert "secret" not in str(told.value)
 
     monkeypatch.setattr(mlflow.artifacts, "list_artifacts", fail)
     with pytest.raises((TrackingStoreError, OSError)):

@@ -1,4 +1,5 @@
 import re
+import shutil
 import socket
 from pathlib import Path
 
@@ -118,7 +119,10 @@ def test_hide_password_leaves_the_rest(text: str, shown: str) -> None:
     assert hide_password(text) == shown
 
 
-def test_a_database_keeps_artifacts_where_it_is_told(store: str, tmp_path: Path) -> None:
+def test_a_database_keeps_artifacts_where_it_is_told(
+    store: str, empty_database: Path, tmp_path: Path
+) -> None:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
     elsewhere = (tmp_path / "elsewhere").as_uri()
 
     connect(settings("sqlite:///mlflow.db", f"{elsewhere}/"), tmp_path)
@@ -135,9 +139,13 @@ def test_a_database_keeps_artifacts_where_it_is_told(store: str, tmp_path: Path)
 
 
 def test_no_experiment_begins_where_artifacts_can_t_be_kept(
-    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: str, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "key")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 
     with pytest.raises(
         TrackingStoreError, match=r"can't keep artifacts in s3://bucket/x \(.*MLFLOW_S3_ENDPOINT_URL"

@@ -77,10 +77,12 @@ class ChampionFollower:
                 self._in_use, self._said = version, ""
                 gc.collect()  # a model and its compiled loop name each other
         except Exception as error:  # noqa: BLE001 -- whatever a store or a file does, the version in use goes on
+            from minigpt_pipeline.tracking.store import tell
+
             kept = f"version {self._in_use} stays in use" if self._in_use else "nothing is served"
             self._say(
                 type(error).__name__,
-                f"The {self._alias} can't be loaded, {kept}: {str(error) or repr(error)}",
+                f"The {self._alias} can't be loaded, {kept}: {tell(error)}",
             )
             return False
         return True

@@ -11,10 +11,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from minigpt_pipeline.model_versions import CHALLENGER, CHAMPION, DECISION_TAG, PREVIOUS_CHAMPION
-from minigpt_pipeline.tracking.store import TrackingStoreError, store_errors
+from minigpt_pipeline.tracking.store import TrackingStoreError, hide_password, store_errors
 
 MAX_TAG_LENGTH = 5000
-"""Characters; servers' databases take no more."""
+"""Characters, of descriptions too; servers' databases take no more."""
 
 MODEL_FILE = "artifacts/trained_model.keras"
 
@@ -88,7 +88,7 @@ class ModelRegistry:
         for name, text in decision.items():
             self._client.set_model_version_tag(self.name, version, name, text[:MAX_TAG_LENGTH])
         if description is not None:
-            self._client.update_model_version(self.name, version, description)
+            self._client.update_model_version(self.name, version, description[:MAX_TAG_LENGTH])
 
     def tags(self, version: str) -> dict[str, str]:
         """Return the tags of a version, those of the run that it comes from among them, where that is still there."""
@@ -205,13 +205,14 @@ class ModelRegistry:
         try:
             return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
         except store_errors(OSError) as error:
+            told = hide_password(str(error))
             if self._has_file(version):
                 raise TrackingStoreError(
-                    f"Version {version} of {self.name} is in the store and can't be fetched ({error}): nothing is "
+                    f"Version {version} of {self.name} is in the store and can't be fetched ({told}): nothing is "
                     "decided; run the same command again when the store answers and the disk has room"
                 ) from error
             raise RegistryError(
-                f"Version {version} of {self.name} has no {MODEL_FILE} that can be fetched: {error}"
+                f"Version {version} of {self.name} has no {MODEL_FILE} that can be fetched: {told}"
             ) from error
 
     def _has_file(self, version: str) -> bool:
@@ -222,7 +223,7 @@ class ModelRegistry:
             if _is(error, RESOURCE_DOES_NOT_EXIST):
                 return False
             raise TrackingStoreError(
-                f"The store does not say whether version {version} is there: {error}"
+                f"The store does not say whether version {version} is there: {hide_password(str(error))}"
             ) from error
         return any(Path(file.path).name == Path(MODEL_FILE).name for file in files)
 

@@ -104,9 +104,7 @@ class MlflowModelVersion:
             )
         if ended.returncode:
             last_line = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
-            return Trial(
-                f"a fresh process can't use it: {last_line[:MAX_PROBLEM_LENGTH]}", megabytes=megabytes
-            )
+            return Trial(f"a fresh process can't use it: {_shorten(last_line)}", megabytes=megabytes)
         return Trial(megabytes=megabytes, **json.loads(ended.stdout.splitlines()[-1]))
 
     @contextmanager
@@ -335,4 +333,10 @@ def _open_registry(name: str) -> "ModelRegistry":
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0][:MAX_PROBLEM_LENGTH]
+    return _shorten(str(error).strip().partition("\n")[0])
+
+
+def _shorten(text: str) -> str:
+    from minigpt_pipeline.tracking.store import hide_password
+
+    return hide_password(text)[:MAX_PROBLEM_LENGTH]

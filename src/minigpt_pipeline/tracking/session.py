@@ -31,7 +31,13 @@ from minigpt_pipeline.tracking.killed_runs import PROCESS_TAG, describe_process,
 from minigpt_pipeline.tracking.lineage import CYCLE_VARIABLE, Lineage, new_cycle, read_lineage, write_lineage
 from minigpt_pipeline.tracking.model_card import render_model_card
 from minigpt_pipeline.tracking.parameter_logging import log_parameters
-from minigpt_pipeline.tracking.store import TrackingStoreError, hide_password, quick_answers, store_errors
+from minigpt_pipeline.tracking.store import (
+    TrackingStoreError,
+    hide_password,
+    quick_answers,
+    store_errors,
+    tell,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +124,7 @@ class TrackedSession:
             self._run_before = mlflow.get_run(run_id)
             mlflow.start_run(run_id=run_id)
         except MlflowException as error:
-            store, reason = hide_password(mlflow.get_tracking_uri()), str(error).splitlines()[0]
+            store, reason = hide_password(mlflow.get_tracking_uri()), tell(error)
             raise TrackingStoreError(
                 f"The run {run_id}, which made {self._filepath(name)}, can't be continued in the store "
                 f"{store} ({reason}): set MLFLOW_TRACKING_URI to the store it was made with, or make the file again"

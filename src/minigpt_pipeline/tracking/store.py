@@ -207,9 +207,7 @@ def _advise_on_artifacts(location: str, reason: str) -> str:
     if "No module named" in reason:
         return INSTALL
     if location.startswith("mlflow-artifacts:"):
-        return (
-            "the log of MLflow's server names what it has asked, and docs/services.md what the server needs"
-        )
+        return "correct the bucket and the keys that MLflow's server was given (docs/services.md)"
     return (
         "make the bucket, or correct AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and MLFLOW_S3_ENDPOINT_URL "
         "(docs/services.md)"
