@@ -20,6 +20,7 @@ from benchmarks.results import Plan, make_result, publish
 COMPARISONS = {
     "training": "words a second and memory: plain Keras, nanoGPT (if PyTorch is there), ours, the machine's limit",
     "generation": "seconds a token: one predict a token against ours, one text and 64 side by side",
+    "serving": "tokens a second of streams over HTTP, and the first token, against the same texts written at once",
     "data": "archive to token ids: seconds by stage, memory at one and two times the reviews",
     "startup": "kedro run of one pipeline against the import of Kedro and MLflow",
     "scaling": "ours by vocabulary, width, context and batch, with a plot (a quarter of an hour)",
@@ -27,7 +28,7 @@ COMPARISONS = {
     "time_to_perplexity": "training until the reference's best perplexity (hours; only by name)",
 }
 WIDTH_OF_A_FILE = 140  # characters
-USUAL = ("training", "generation", "data", "startup", "scaling")
+USUAL = ("training", "generation", "serving", "data", "startup", "scaling")
 QUICK = ("training", "generation", "data", "startup")
 
 

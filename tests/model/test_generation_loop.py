@@ -14,16 +14,12 @@ from minigpt_pipeline.model.generation_loop import (
     MANY_ROWS,
     USUAL_ROWS,
     choose_rows,
-    compile_loop,
     have_equal_bits,
     list_cache_lengths,
-    write_group,
 )
 from minigpt_pipeline.model.mini_gpt import MiniGPT
-from minigpt_pipeline.model.sampling import Choice
 from tests.model.conftest import OPTIONS
 
-GREEDY = Choice(np.float32(1), np.int32(1), np.float32(np.inf), {})
 SMALL = {"vocabulary_size": 28}
 ADAPTIVE = {"output_layer": "adaptive", "num_frequent_words": 2000, "rare_word_dim": 32}
 PUBLISHED_EXAMPLE = {
@@ -39,12 +35,6 @@ ALL_SIZES = [
     PUBLISHED_EXAMPLE | ADAPTIVE,
     PUBLISHED_EXAMPLE | OPTIONS | {"num_blocks": 1},  # further blocks have the same kernels
 ]
-
-
-def write(
-    model: MiniGPT, prompts: list[list[int]], choice: Choice, uniforms: np.ndarray, rows: int = USUAL_ROWS
-) -> list[list[int]]:
-    return write_group(model, model.arrange_output_layer(), prompts, choice, [], uniforms, rows)
 
 
 @pytest.mark.parametrize("sizes", ALL_SIZES)
@@ -102,21 +92,21 @@ def test_have_equal_bits_sees_the_last_bit(model: MiniGPT, monkeypatch: pytest.M
 
     assert have_equal_bits(model, FEW_ROWS)
     assert not have_equal_bits(model, MANY_ROWS)
-    assert [choose_rows(model, num_texts) for num_texts in (1, 2, 23, 24, 70)] == [1, 8, 8, 8, 8]
+    assert [choose_rows(model, num_texts) for num_texts in (1, 2, 8, 9, 70)] == [1, 8, 8, 8, 8]
 
 
 def test_have_equal_bits_sees_what_the_room_in_the_caches_changes(
     make_model: Callable[..., MiniGPT], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = make_model(sequence_length=40)
-    plain = model.extend_caches
+    plain = model.resize_caches
 
     def otherwise_with_a_whole_context(caches: list, length: int) -> list:
         (keys, values), *others = plain(caches, length)
         changed = values * (1 + 1e-6) if length == model.sequence_length else values
         return [(keys, changed), *others]
 
-    monkeypatch.setattr(model, "extend_caches", otherwise_with_a_whole_context)
+    monkeypatch.setattr(model, "resize_caches", otherwise_with_a_whole_context)
 
     assert have_equal_bits(model, FEW_ROWS)
     assert not have_equal_bits(model, MANY_ROWS)
@@ -131,84 +121,5 @@ def test_list_cache_lengths_takes_few_steps_of_whole_registers(context: int, len
     assert list_cache_lengths(context, USUAL_ROWS) == [context]
 
 
-def test_texts_are_the_same_where_caches_grow(make_model: Callable[..., MiniGPT]) -> None:
-    """Prompts of every length up to the context, and texts that begin again in it."""
-    model = make_model(sequence_length=40)
-    assert list_cache_lengths(40, MANY_ROWS) == [16, 32, 40]
-    rng = np.random.default_rng(4)
-    for longest in (3, 20, 40):
-        prompts = [rng.integers(2, 28, size=rng.integers(1, longest + 1)).tolist() for _ in range(MANY_ROWS)]
-        uniforms = rng.random((MANY_ROWS, 60), dtype="float32")
-        choice = Choice(np.float32(1), np.int32(5), np.float32(np.inf), {})
-
-        together = write(model, prompts, choice, uniforms, MANY_ROWS)
-
-        for first in range(0, MANY_ROWS, USUAL_ROWS):
-            some = slice(first, first + USUAL_ROWS)
-            assert write(model, prompts[some], choice, uniforms[some]) == together[some]
-
-
-def test_choose_rows_takes_small_groups_for_few_texts_and_large_ones_for_many(model: MiniGPT) -> None:
-    assert [choose_rows(model, num_texts) for num_texts in (1, 2, 23, 24, 70)] == [1, 8, 8, 64, 64]
-
-
-@pytest.mark.parametrize("rows", [USUAL_ROWS, MANY_ROWS])
-def test_write_group_takes_any_number_of_rows_up_to_a_whole_group(model: MiniGPT, rows: int) -> None:
-    uniforms = np.zeros((rows, 3), dtype="float32")
-
-    whole = write(model, [[2], [3], [4, 5], [6]] * (rows // 4), GREEDY, uniforms, rows)
-
-    assert len(whole) == rows
-    for count in (1, 3):
-        prompts = [[2], [3], [4, 5]][:count]
-        assert write(model, prompts, GREEDY, uniforms[:count], rows) == whole[:count]
-
-
-def test_the_output_layer_is_spent_once_for_each_word_of_the_group(
-    model: MiniGPT, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Texts of different lengths wait for each other; they are not drawn one after another."""
-    spent = tf.Variable(0)
-    plain = model.score_next_words
-
-    def counted(states: tf.Tensor, arranged: tf.Tensor) -> Scores:
-        spent.assign_add(1)
-        return plain(states, arranged)
-
-    monkeypatch.setattr(model, "score_next_words", counted)
-    compile_loop.cache_clear()
-
-    write(model, [[2], [3] * 8, [4] * 5], GREEDY, np.zeros((3, 20), dtype="float32"))
-
-    assert spent.numpy() == 20
-
-
-def test_rules_that_are_off_add_nothing_to_the_loop(model: MiniGPT) -> None:
-    def list_operations(*rules: str) -> list[str]:
-        graph = compile_loop(model, USUAL_ROWS, frozenset(rules), 1).get_concrete_function().graph
-        functions = graph.as_graph_def().library.function
-        return [node.op for function in functions for node in function.node_def]
-
-    plain, min_p = list_operations(), list_operations("min_p")
-
-    assert not {"TensorScatterMin", "TensorScatterMax"} & {*plain}
-    assert list_operations("no_repeat_ngram_size").count("TensorScatterMax") == 1
-    assert list_operations("repetition_penalty").count("TensorScatterMin") == 1
-    assert len(min_p) == len(plain) + 3 * 3  # compare, zero and select, in each of three ways to draw
-
-
-def test_a_word_is_read_once_but_for_those_that_wait(model: MiniGPT, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five words of the longest prompt together, then one before each draw."""
-    steps = tf.Variable(0)
-    plain = model.step
-
-    def counted(*args: Any) -> Any:
-        steps.assign_add(1)
-        return plain(*args)
-
-    monkeypatch.setattr(model, "step", counted)
-    compile_loop.cache_clear()
-
-    write(model, [[2], [3] * 6, [4] * 5], GREEDY, np.zeros((3, 2), dtype="float32"))
-
-    assert steps.numpy() == 5 + 2
+def test_choose_rows_takes_the_smallest_group_with_room_for_all(model: MiniGPT) -> None:
+    assert [choose_rows(model, num_texts) for num_texts in (1, 2, 8, 9, 70)] == [1, 8, 8, 64, 64]

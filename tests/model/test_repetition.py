@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from minigpt_pipeline.model.few_rows import BLOCK_WORDS, Scores, join_blocks, make_blocks
-from minigpt_pipeline.model.repetition import lower_repeated
+from minigpt_pipeline.model.repetition import have_rules, lower_repeated
 from minigpt_pipeline.model.sampling import Choice, draw_words
 from minigpt_pipeline.parameters import SamplingParameters
 from tests.model.drawing import list_by_word, make_drawable
@@ -40,7 +40,7 @@ def expect(**probabilities: float) -> np.ndarray:
 def lower(logits: np.ndarray, texts: list[str], zero: float = 0.0, **rules: Any) -> Scores:
     rows = np.broadcast_to(logits, (len(texts), 28)).astype("float32")
     zeros = np.full((len(texts), 1), zero, dtype="float32")
-    return lower_repeated(make_drawable(rows), read(texts), zeros, choice(**rules).rules)
+    return lower_repeated(make_drawable(rows), read(texts), zeros, choice(**rules))
 
 
 def spell(logits: np.ndarray, texts: list[str], uniforms: Any, **settings: Any) -> str:
@@ -106,8 +106,19 @@ def test_the_penalty_is_on_logits_and_not_on_scores_that_are_shifted() -> None:
     np.testing.assert_allclose(np.exp(lowered[2:5] - 3), [0.25, 0.3, 0.04], rtol=1e-5)
 
 
-def test_a_penalty_of_one_is_off() -> None:
-    assert choice(repetition_penalty=1).rules == choice().rules == {}
+def test_rules_that_are_off_change_no_bit_beside_rows_that_have_them() -> None:
+    logits = np.random.default_rng(7).normal(size=(3, 28)).astype("float32")
+    zero = np.full((3, 1), 0.1, dtype="float32")
+    off, on = choice(repetition_penalty=1), choice(repetition_penalty=2, no_repeat_ngram_size=2)
+    mixed = Choice(*(np.array(values) for values in zip(off, on, choice(), strict=True)))
+
+    lowered = lower_repeated(make_drawable(logits), read(["abcab"] * 3), zero, mixed)
+
+    assert np.array(have_rules(mixed)).tolist() == [False, True, False]
+    assert not have_rules(off)
+    whole = np.array(make_drawable(logits).parts[0])
+    changed = np.array(lowered.parts[0]) != whole
+    assert changed.any(axis=(1, 2)).tolist() == [False, True, False]
 
 
 def test_repetition_comes_before_all_that_cuts() -> None:
@@ -166,7 +177,7 @@ def test_single_logits_change_and_the_maxima_of_their_blocks_are_right(num_frequ
     scores = make_two_parts(logits, num_frequent) if num_frequent else make_drawable(logits)
     zero = np.zeros((5, 1), dtype="float32")
 
-    lowered = lower_repeated(scores, past, zero, choice(repetition_penalty=1.5, no_repeat_ngram_size=2).rules)
+    lowered = lower_repeated(scores, past, zero, choice(repetition_penalty=1.5, no_repeat_ngram_size=2))
 
     expected = logits.copy()
     for row, text in enumerate(past.tolist()):

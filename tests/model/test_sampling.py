@@ -191,7 +191,7 @@ def nucleus_by_hand(logits: np.ndarray, top_p: float) -> set[int]:
 
 @pytest.mark.parametrize("spread", [0.1, 1.0, 3.0])
 def test_draw_words_finds_a_nucleus_of_any_size(spread: float) -> None:
-    logits = spread * np.random.default_rng(5).normal(size=RANKED_WORDS + 500).astype("float32")
+    logits = spread * np.random.default_rng(5).normal(size=RANKED_WORDS[-1] + 500).astype("float32")
     numbers = np.linspace(0, NEARLY_ONE, 10_000, dtype="float32").reshape(20, -1)
 
     rows = np.tile(logits, (500, 1))
@@ -206,7 +206,7 @@ def test_draw_words_finds_a_nucleus_of_any_size(spread: float) -> None:
 def test_draw_words_draws_the_same_beside_any_neighbours(settings: dict[str, Any]) -> None:
     """Also beside one whose nucleus is larger than the words that are ranked at first."""
     rng = np.random.default_rng(6)
-    logits = 3 * rng.normal(size=(200, 3 * RANKED_WORDS)).astype("float32")
+    logits = 3 * rng.normal(size=(200, 3 * RANKED_WORDS[0])).astype("float32")
     uniforms = rng.random(200, dtype="float32")
     flat = np.zeros_like(logits[:1])
 
@@ -261,3 +261,24 @@ def test_draw_words_computes_each_row_in_the_same_way_however_many_there_are() -
         for rows in (1, 8):
             groups = [_weigh(some[first : first + rows], 0.7) for first in range(0, 64, rows)]
             assert np.array_equal(np.cumsum(np.concatenate(groups), axis=1), whole)
+
+
+def test_rows_with_settings_of_their_own_draw_as_they_do_alone() -> None:
+    rng = np.random.default_rng(8)
+    logits = (3 * rng.normal(size=(40, 6000))).astype("float32")
+    uniforms = rng.random(40, dtype="float32")
+    choices = [
+        choice(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+        for temperature in (0.0, 0.5, 1.3)
+        for top_k in (None, 3, 50)
+        for top_p in (None, 0.3, 0.999)
+        for min_p in (None, 0.1)
+    ]
+    for first in range(0, len(choices), 8):
+        some = [choices[(first + row) % len(choices)] for row in range(40)]
+        together = Choice(*(np.array(values) for values in zip(*some, strict=True)))
+
+        drawn = draw(logits, uniforms, together)
+
+        alone = [draw(logits[[row]], uniforms[[row]], one)[0] for row, one in enumerate(some)]
+        assert drawn.tolist() == alone

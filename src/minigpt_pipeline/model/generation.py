@@ -163,15 +163,10 @@ def check_generation(tokenizer: Tokenizer, generation: GenerationParameters, has
     """
     shall_stop_at_ends(generation.sampling, has_learnt_ends)
     _find_stop_id(tokenizer, generation.sampling.stop_token)
-    encode_prompts(tokenizer, generation.prompts)
+    _encode_prompts(tokenizer, generation.prompts)
 
 
-def encode_prompts(tokenizer: Tokenizer, prompts: Sequence[str]) -> list[list[int]]:
-    """Return the token ids of each prompt.
-
-    Raises:
-        ValueError: If a prompt has no word, or none that the model knows.
-    """
+def _encode_prompts(tokenizer: Tokenizer, prompts: Sequence[str]) -> list[list[int]]:
     prompt_ids = [tokenizer.encode(prompt) for prompt in prompts]
     for prompt, token_ids in zip(prompts, prompt_ids, strict=True):
         if not token_ids:
@@ -208,7 +203,7 @@ def generate_texts(
         ValueError: If a prompt has no word, or none that the model knows, the stop token is no token of the model, or
             texts shall stop at ends that the model has not learnt.
     """
-    prompt_ids = encode_prompts(tokenizer, prompts)
+    prompt_ids = _encode_prompts(tokenizer, prompts)
     texts = []
     for prompt, (token_ids, ended) in zip(
         prompts, continue_texts(writer, tokenizer, prompt_ids, sampling, seeds), strict=True

@@ -1,9 +1,8 @@
 """The loop that writes: word after word, for texts side by side, compiled once for each model and number of rows.
 
-Every step reads one word of each text, with what the cache remembers of the words before it. A prompt is read in the
+Every turn reads one word of each text, with what the cache remembers of the words before it. A prompt is read in the
 same way as the model's own words, and when a context is full, its newer half is read again: there is no other
-computation. Texts wait for each other before a word is drawn, as the output layer, which costs most, does not pay for
-one.
+computation. `slots` says which texts there are.
 
 A text does not depend on what is written beside it: no row of a kernel looks at another, and groups of another size are
 used only where this machine's kernels give their rows the same bits.
@@ -336,10 +335,13 @@ def _append(texts: Texts, words: Any, is_ready: Any, has_ended: Any) -> Texts:
     lengths = tf.where(is_full, kept, texts.lengths)  # (rows,)
     is_place = (tf.range(context) == lengths[:, None]) & is_ready[:, None]  # (rows, context)
     lengths += tf.cast(is_ready, tf.int32)
+    is_written = texts.is_written & ~(is_ready & has_ended)  # (rows,)
     read_on = tf.minimum(texts.positions + 1, lengths - 1)  # (rows,): whoever waits reads the last word again
+    # A row without a text must not write where its caches have no room any more: that is another row's place.
+    positions = tf.where(is_full | ~is_written, 0, read_on)  # (rows,)
     return Texts(
         words=tf.where(is_place, words[:, None], begun),
         lengths=lengths,
-        positions=tf.where(is_full, 0, read_on),
-        is_written=texts.is_written & ~(is_ready & has_ended),
+        positions=positions,
+        is_written=is_written,
     )

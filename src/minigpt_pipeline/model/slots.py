@@ -23,11 +23,6 @@ from minigpt_pipeline.model.repetition import have_rules
 from minigpt_pipeline.model.sampling import Choice
 from minigpt_pipeline.text.vocabulary import PADDING_ID
 
-GREEDY = Choice(
-    np.float32(1), np.int32(1), np.float32(np.inf), np.float32(0), np.float32(1), np.int32(0)
-)  # fmt: skip
-"""Of slots without a text."""
-
 PAST_STEP = 64
 """Words by which the loop's view of the texts so far grows, so that it is not of another length in every call."""
 
@@ -142,7 +137,8 @@ class Slots:
         for row, text in written.items():
             num_left[row] = text.max_new_words - len(text.word_ids)
         num_draws = int(min(max_turns, num_left.max()))
-        choices = [GREEDY if text is None else text.choice for text in self._texts]
+        any_text = next(iter(written.values()))  # what it takes to draw is done for one kind of choice less
+        choices = [(text or any_text).choice for text in self._texts]
         uniforms = np.zeros((num_rows, num_draws), np.float32)
         for row, text in written.items():
             numbers = text.uniforms[len(text.word_ids) :][:num_draws]
@@ -161,7 +157,8 @@ class Slots:
             [tells_first_words and text is not None and not text.word_ids for text in self._texts]
         )
         pace = Pace(np.int32(max_turns), np.bool_(tells_ends), is_awaited, np.bool_(waits))
-        texts = Texts(self._words, self._lengths, self._positions, is_written)
+        positions = np.where(is_written, self._positions, 0)
+        texts = Texts(self._words, self._lengths, positions, is_written)
         loop = compile_loop(self._model, num_rows, self._room)
         weights = self._output_weights[bool(may_end.any())]
         self._caches, texts, drawn = loop(weights, self._caches, texts, orders, pace)

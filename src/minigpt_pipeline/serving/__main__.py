@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import signal
 import socket
 import sys
 import threading
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from minigpt_pipeline.serving.engine import Engine
     from minigpt_pipeline.serving.watch import Watch
+
+logger = logging.getLogger("minigpt_pipeline.serving")
 
 BACKLOG = 1024
 """Connections that wait to be accepted."""
@@ -42,19 +45,21 @@ def main(arguments: list[str] | None = None) -> int:
         settings = read_settings(Path.cwd())
         given = {name: value for name, value in vars(chosen).items() if value is not None}
         settings = ServingSettings(**settings.model_dump() | given)
-        serve(Path.cwd(), settings)
+        return serve(Path.cwd(), settings)
     except (ServingError, TrackingStoreError, OSError) as error:
         Console(stderr=True, highlight=False).print(f"Error: {escape(str(error))}", soft_wrap=True)
         return 1
-    return 0
 
 
-def serve(project: Path, settings: ServingSettings) -> None:
+def serve(project: Path, settings: ServingSettings) -> int:
     """Serve until somebody ends it.
 
     Args:
         project: Its root.
         settings: What is served where.
+
+    Returns:
+        The exit code.
 
     Raises:
         ServingError: If the address is taken.
@@ -80,7 +85,7 @@ def serve(project: Path, settings: ServingSettings) -> None:
     def use(model: ServedModel) -> None:
         engine.use(model)
         watch.put_in_use(model.name, model.version, model.data)
-        logging.getLogger(__name__).info("Version %s of %s is in use", model.version, model.name)
+        logger.info("Version %s of %s is in use", model.version, model.name)
 
     registry = ModelRegistry(settings.registered_model)
     follower = ChampionFollower(registry, settings.alias, settings.slots, settings.look_every, use)
@@ -95,11 +100,16 @@ def serve(project: Path, settings: ServingSettings) -> None:
     Console(stderr=True, highlight=False).print(
         f"http://{host}:{port} is the page; POST /v1/generate, /openapi.json; Ctrl-C ends it", soft_wrap=True
     )
+    received: list[int] = []
     server = make_server(config, engine, watch, settings.max_seconds_to_end)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn has handlers of its own while it runs, and sends itself what it was sent when it has ended.
+        signal.signal(number, lambda number, _: received.append(number))
     try:
         server.run([listening])
     finally:
         watch.close()
+    return 128 + signal.SIGINT if signal.SIGINT in received else 0  # SIGTERM is how a service ends
 
 
 def make_server(

@@ -1,13 +1,14 @@
 """The server's addresses."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from minigpt_pipeline import __version__
@@ -23,14 +24,36 @@ BYTES_OF_A_CHARACTER = 12
 """In JSON: an escaped pair of surrogates."""
 FURTHER_BYTES = 65536
 """Of a request, for all but its prompts."""
+RETRY_AFTER_LONG = 5
+"""Seconds, where a model is loaded or a server begins."""
+
+
+NO_MODEL = RequestError(
+    503, "no_model", "No model is loaded yet: the server's log says why", RETRY_AFTER_LONG
+)
+STOPPING = RequestError(503, "stopping", "The server is being stopped", RETRY_AFTER_LONG)
+
+STATUSES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {}}},
+    **{
+        status: {"description": text}
+        for status, text in {
+            400: "The model knows no word of a prompt, or has not learnt where reviews end.",
+            413: "The request is larger than the server takes on.",
+            429: "There is no room for more texts; `Retry-After` says when to try again.",
+            503: "No model is loaded, or the server is being stopped.",
+        }.items()
+    },
+}
+"""Of `/v1/generate`, for its documentation."""
 
 
 def make_app(
     settings: ServingSettings,
     engine: Engine,
     watch: Watch,
-    start: Callable[[], None],
-    stop: Callable[[], None],
+    start: Callable[[], None] = lambda: None,
+    stop: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """Make the application.
 
@@ -58,52 +81,40 @@ def make_app(
         redoc_url=None,
         lifespan=live,
     )
+    service = Service(settings, engine, watch)
     max_bytes = settings.max_prompts * settings.max_prompt_characters * BYTES_OF_A_CHARACTER + FURTHER_BYTES
     app.add_middleware(BodyLimit, max_bytes=max_bytes, watch=watch)
+    app.add_exception_handler(RequestError, service.refuse)
+    app.add_exception_handler(RequestValidationError, service.refuse_what_is_wrong)
+    app.add_exception_handler(HTTPException, service.refuse_address)
+    app.post("/v1/generate", summary="Go on with texts", responses=STATUSES)(service.generate)
+    app.get("/v1/model", summary="The version in use, and what may be asked of it")(service.describe_model)
+    app.get("/health", summary="Whether the process lives")(service.health)
+    app.get("/ready", summary="Whether texts are taken")(service.ready)
+    app.get("/metrics", summary="Figures for Prometheus")(service.metrics)
+    add_page(app)
+    return app
 
-    def find_model() -> ServedModel:
-        model = engine.model
-        if model is None:
-            raise RequestError(503, "no_model", "No model is loaded yet: the server's log says why", 5)
-        return model
 
-    @app.exception_handler(RequestError)
-    async def tell(_: Request, error: RequestError) -> Response:
-        watch.refused(error.status, error.code)
-        return _refuse(error)
+class Service:
+    """What is done at each address.
 
-    @app.exception_handler(RequestValidationError)
-    async def tell_what_is_wrong(_: Request, error: RequestValidationError) -> Response:
-        found = [_describe(one) for one in error.errors()]
-        message = "; ".join(
-            f"{one['field']}: {one['message']}" if one["field"] else one["message"] for one in found
-        )
-        watch.refused(422, "invalid_request")
-        content = {"error": {"code": "invalid_request", "message": message, "fields": found}}
-        return JSONResponse(content, 422)
+    Args:
+        settings: What the server takes on.
+        engine: Writes the texts.
+        watch: Is told of what is answered and refused.
+    """
 
-    @app.post(
-        "/v1/generate",
-        summary="Go on with texts",
-        responses={
-            200: {"content": {"text/event-stream": {}}},
-            **{
-                status: {"description": text}
-                for status, text in {
-                    400: "The model knows no word of a prompt, or has not learnt where reviews end.",
-                    413: "The request is larger than the server takes on.",
-                    429: "There is no room for more texts; `Retry-After` says when to try again.",
-                    503: "No model is loaded, or the server is being stopped.",
-                }.items()
-            },
-        },
-    )
-    async def generate(body: GenerateRequest, request: Request) -> Response:
-        body = body.with_defaults(settings)
+    def __init__(self, settings: ServingSettings, engine: Engine, watch: Watch) -> None:
+        self._settings, self._engine, self._watch = settings, engine, watch
+
+    async def generate(self, body: GenerateRequest, request: Request) -> Response:
+        """Go on with texts: with all of them at once, or as they are written."""
+        body = body.with_defaults(self._settings)
         prompts, seeds = body.list_texts()
-        sampling = body.choose_sampling(settings)
-        check_size(prompts, sampling.max_new_tokens, settings)
-        answer = Answer(engine, watch, find_model(), prompts, seeds, sampling)
+        sampling = body.choose_sampling(self._settings)
+        check_size(prompts, sampling.max_new_tokens, self._settings)
+        answer = Answer(self._engine, self._watch, self._find_model(), prompts, seeds, sampling)
         if body.stream:
             return EventStream(answer)
         try:
@@ -112,9 +123,9 @@ def make_app(
             answer.give_up()
         return JSONResponse(answer.describe() | {"texts": answer.describe_texts()})
 
-    @app.get("/v1/model", summary="The version in use, and what may be asked of it")
-    async def describe_model() -> dict[str, Any]:
-        model = find_model()
+    async def describe_model(self) -> dict[str, Any]:
+        """Describe the version in use."""
+        model, settings = self._find_model(), self._settings
         return {
             "model": model.name,
             "model_version": model.version,
@@ -126,26 +137,56 @@ def make_app(
             "limits": settings.model_dump(include={"max_prompts", "max_prompt_characters", "max_new_tokens"}),
         }
 
-    @app.get("/health", summary="Whether the process lives")
-    async def health() -> dict[str, str]:
+    async def health(self) -> dict[str, str]:
+        """Answer, which is all."""
         return {"status": "ok"}
 
-    @app.get("/ready", summary="Whether texts are taken")
-    async def ready() -> dict[str, str]:
-        if not engine.takes_texts:
-            raise RequestError(503, "stopping", "The server is being stopped", 5)
-        model = find_model()
+    async def ready(self) -> Any:
+        """Name the version that would answer now."""
+        if not self._engine.takes_texts:
+            return _answer_with(STOPPING)
+        model = self._engine.model
+        if model is None:
+            return _answer_with(NO_MODEL)
         return {"status": "ready", "model": model.name, "model_version": model.version}
 
-    @app.get("/metrics", summary="Figures for Prometheus")
-    async def metrics() -> Response:
-        watch.busy_slots.set(engine.num_busy)
-        watch.waiting.set(engine.num_waiting)
-        content, media_type = watch.render()
+    async def metrics(self) -> Response:
+        """Return what Prometheus reads."""
+        self._watch.busy_slots.set(self._engine.num_busy)
+        self._watch.waiting.set(self._engine.num_waiting)
+        content, media_type = self._watch.render()
         return Response(content, media_type=media_type)
 
-    add_page(app)
-    return app
+    def _find_model(self) -> ServedModel:
+        if self._engine.model is None:
+            raise NO_MODEL
+        return self._engine.model
+
+    async def refuse(self, _: Request, error: Exception) -> Response:
+        """Answer with what was raised."""
+        assert isinstance(error, RequestError)  # noqa: S101 -- the handler of this class
+        self._watch.refused(error.status, error.code)
+        return _answer_with(error)
+
+    async def refuse_what_is_wrong(self, _: Request, error: Exception) -> Response:
+        """Say which fields are wrong, and why."""
+        assert isinstance(error, RequestValidationError)  # noqa: S101
+        found = [_describe(one) for one in error.errors()]
+        told = "; ".join(
+            f"{one['field']}: {one['message']}" if one["field"] else one["message"] for one in found
+        )
+        self._watch.refused(422, "invalid_request")
+        return JSONResponse({"error": {"code": "invalid_request", "message": told, "fields": found}}, 422)
+
+    async def refuse_address(self, request: Request, error: Exception) -> Response:
+        """Say that nothing is there, or not with this method."""
+        assert isinstance(error, HTTPException)  # noqa: S101
+        code = error.detail.lower().replace(" ", "_")
+        self._watch.refused(error.status_code, code)
+        told = RequestError(error.status_code, code, f"{request.method} {request.url.path}: {error.detail}")
+        response = _answer_with(told)
+        response.headers.update(error.headers or {})
+        return response
 
 
 class EventStream(Response):
@@ -174,47 +215,53 @@ class EventStream(Response):
 
 
 class BodyLimit:
-    """Refuses requests that are larger than any that could be answered, before they are read."""
+    """Refuses requests that are larger than any that could be answered, without holding them in memory."""
 
     def __init__(self, app: ASGIApp, max_bytes: int, watch: Watch) -> None:
         self._app, self._max_bytes, self._watch = app, max_bytes, watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count what is received."""
+        """Receive the whole body, then hand it on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        num_bytes = 0
-
-        async def receive_within_limit() -> Message:
-            nonlocal num_bytes
+        body, is_whole, is_handed_on = bytearray(), False, False
+        while not is_whole:
             message = await receive()
-            num_bytes += len(message.get("body", b""))
-            if num_bytes > self._max_bytes:
-                raise RequestError(
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            is_whole = not message.get("more_body", False)
+            if len(body) > self._max_bytes:
+                error = RequestError(
                     413, "too_large", f"The request has more than {self._max_bytes} bytes: shorten it"
                 )
-            return message
+                self._watch.refused(error.status, error.code)
+                await _answer_with(error)(scope, receive, send)
+                return
 
-        try:
-            await self._app(scope, receive_within_limit, send)
-        except RequestError as error:
-            self._watch.refused(error.status, error.code)
-            await _refuse(error)(scope, receive, send)
+        async def hand_on() -> Message:
+            nonlocal is_handed_on
+            if is_handed_on:
+                return await receive()
+            is_handed_on = True
+            return {"type": "http.request", "body": bytes(body), "more_body": False}
+
+        await self._app(scope, hand_on, send)
 
 
-def _refuse(error: RequestError) -> Response:
+def _answer_with(error: RequestError) -> Response:
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     return JSONResponse(error.content, error.status, headers)
 
 
-def _describe(error: dict[str, Any]) -> dict[str, str]:
+def _describe(error: Mapping[str, Any]) -> dict[str, str]:
     """Say what is wrong with which field."""
-    path = [
-        str(part)
-        for part in error["loc"][1:]
-        if not str(part).startswith(("constrained", "list[", "function-"))
-    ]
+    if error["type"] == "json_invalid":
+        return {"field": "", "message": f"The request is no JSON: {error['ctx']['error']}"}
+    name, *places = error["loc"][1:] or [""]
+    # Behind a place in the field stand the names of the kinds that it may be of.
+    path = [str(name), *(str(place) for place in places if isinstance(place, int))]
     return {"field": ".".join(path), "message": error["msg"].removeprefix("Value error, ")}
 
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+TIMES_AS_PATIENT = 6
+"""Behind a look at which something went wrong."""
+
 
 class ChampionFollower:
     """Looks every few seconds, in a thread of its own.
@@ -52,17 +55,22 @@ class ChampionFollower:
 
     def _run(self) -> None:
         while not self._over.is_set():
-            self.look()
-            self._over.wait(self._look_every)
+            is_well = self.look()
+            self._over.wait(self._look_every if is_well else TIMES_AS_PATIENT * self._look_every)
 
-    def look(self) -> None:
-        """Load the version of the alias, where it is another one."""
+    def look(self) -> bool:
+        """Load the version of the alias, where it is another one.
+
+        Returns:
+            Whether nothing went wrong.
+        """
         try:
             version = self._registry.aliases().get(self._alias)
             if version is None:
                 self._say(
+                    "none",
                     f"{self._registry.name} has no {self._alias}: `kedro run --pipelines promotion` decides on a model "
-                    "that was trained, `make rollback VERSION=...` puts a version in use"
+                    "that was trained, `make rollback VERSION=...` puts a version in use",
                 )
             elif version != self._in_use:
                 self._use(load_version(self._registry, version, self._num_slots))
@@ -70,9 +78,15 @@ class ChampionFollower:
                 gc.collect()  # a model and its compiled loop name each other
         except Exception as error:  # noqa: BLE001 -- whatever a store or a file does, the version in use goes on
             kept = f"version {self._in_use} stays in use" if self._in_use else "nothing is served"
-            self._say(f"The {self._alias} can't be loaded, {kept}: {str(error) or repr(error)}")
+            self._say(
+                type(error).__name__,
+                f"The {self._alias} can't be loaded, {kept}: {str(error) or repr(error)}",
+            )
+            return False
+        return True
 
-    def _say(self, text: str) -> None:
-        if text != self._said:
+    def _say(self, what: str, text: str) -> None:
+        """Say something in the log, and not again before something else."""
+        if what != self._said:
             logger.warning("%s", text)
-        self._said = text
+        self._said = what

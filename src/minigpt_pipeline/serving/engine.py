@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,11 +14,13 @@ from minigpt_pipeline.serving.served_model import ServedModel
 
 logger = logging.getLogger(__name__)
 
-SECONDS_OF_A_CALL = 0.01
-"""Of the compiled loop for a single text, so that who comes meanwhile waits no longer."""
-FURTHER_SECONDS_OF_A_CALL = 0.001
-"""For each further text: with many, each word would else be sent alone, which costs more than to write it."""
+SECONDS_OF_A_CALL = 0.015
+"""Of the compiled loop, as far as it can be foreseen, so that who comes meanwhile waits no longer."""
+FURTHER_SECONDS_OF_A_CALL = 0.0004
+"""For each text: to begin a call takes longer for many."""
 MOST_TURNS = 16
+SECONDS_BETWEEN_NEWS = 0.001
+"""Of a text, for each text that is written: with many, to send each word alone would cost more than to write it."""
 
 
 class TooManyTextsError(RuntimeError):
@@ -62,6 +64,10 @@ class Job:
     begun: float | None = None
     """When it got a slot, on the monotonic clock."""
     is_cancelled: bool = False
+    untold: list[int] = field(default_factory=list)
+    """Tokens that were drawn since the last news."""
+    told: float = 0.0
+    """When these were, on the monotonic clock."""
 
 
 @dataclass(eq=False)
@@ -75,7 +81,7 @@ class Lane:
 
     def choose_turns(self) -> int:
         """Return how many words each text may read before others are looked at."""
-        seconds = SECONDS_OF_A_CALL + FURTHER_SECONDS_OF_A_CALL * (len(self.jobs) - 1)
+        seconds = SECONDS_OF_A_CALL + FURTHER_SECONDS_OF_A_CALL * len(self.jobs)
         return int(min(max(seconds / self.seconds_per_turn, 1), MOST_TURNS))
 
 
@@ -214,12 +220,16 @@ class Engine:
         lane.seconds_per_turn += 0.2 * ((time.monotonic() - started) / turns - lane.seconds_per_turn)
         return [*self._follow(lane, told)]
 
-    def _follow(self, lane: Lane, told: Mapping[WrittenText, list[int]]) -> list[Progress]:
-        news = [Progress(lane.jobs[text], words, text.has_ended) for text, words in told.items()]
-        for progress in news:
-            if progress.has_ended:
-                del lane.jobs[progress.job.text]
-        return [progress for progress in news if progress.token_ids or progress.has_ended]
+    def _follow(self, lane: Lane, told: Mapping[WrittenText, list[int]]) -> Iterator[Progress]:
+        now, pause = time.monotonic(), SECONDS_BETWEEN_NEWS * len(lane.jobs)
+        for text, token_ids in told.items():
+            job = lane.jobs[text]
+            job.untold += token_ids
+            if text.has_ended or (job.untold and now - job.told >= pause):
+                yield Progress(job, job.untold, text.has_ended)
+                job.untold, job.told = [], now
+            if text.has_ended:
+                del lane.jobs[text]
 
     def _tell(self, news: Sequence[Progress]) -> None:
         if news and self._loop is not None:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minigpt_pipeline.model.generation import Writer, encode_prompts
+from minigpt_pipeline.model.generation import Writer
 from minigpt_pipeline.model.generation_loop import compile_all
 from minigpt_pipeline.model.saved_model import TrainedModel, load_trained_model
 from minigpt_pipeline.model.slots import WrittenText
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from minigpt_pipeline.tracking.model_registry import ModelRegistry
 
 logger = logging.getLogger(__name__)
+
+SHOWN_CHARACTERS = 40
+"""Of a prompt, in a message."""
 
 
 class ServedModel:
@@ -46,7 +49,14 @@ class ServedModel:
         Raises:
             ValueError: If a prompt has no word, or none that the model knows.
         """
-        return encode_prompts(self.tokenizer, prompts)
+        encoded = [self.tokenizer.encode(prompt) for prompt in prompts]
+        for prompt, token_ids in zip(prompts, encoded, strict=True):
+            shown = repr(prompt if len(prompt) <= SHOWN_CHARACTERS else f"{prompt[:SHOWN_CHARACTERS]}…")
+            if not token_ids:
+                raise ValueError(f"The prompt {shown} has no word in it: begin with one")
+            if all(token_id == self.tokenizer.unknown_id for token_id in token_ids):
+                raise ValueError(f"The model knows no word of the prompt {shown}: begin with others")
+        return encoded
 
     def begin(self, prompt_ids: list[int], sampling: SamplingParameters, seed: int) -> WrittenText:
         """Return a text of which only the prompt is there.
