@@ -21,7 +21,11 @@ HOME = "/home/you/minigpt-pipeline"
 ELLIPSIS = "..."
 COLUMNS = 80
 
-SERVERS = {"make ui": "http://127.0.0.1:5000", "mlflow models serve": "http://127.0.0.1:8000/ping"}
+SERVERS = {
+    "make ui": "http://127.0.0.1:5000",
+    "make serve": "http://127.0.0.1:8000/ready",
+    "mlflow models serve": "http://127.0.0.1:8001/ping",
+}
 """Commands that go on until they are interrupted, and where they answer."""
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -1,9 +1,8 @@
 """The loop that writes: word after word, for texts side by side, compiled once for each model and number of rows.
 
-Every step reads one word of each text, with what the cache remembers of the words before it. A prompt is read in the
+Every turn reads one word of each text, with what the cache remembers of the words before it. A prompt is read in the
 same way as the model's own words, and when a context is full, its newer half is read again: there is no other
-computation. Texts wait for each other before a word is drawn, as the output layer, which costs most, does not pay for
-one.
+computation. `slots` says which texts there are.
 
 A text does not depend on what is written beside it: no row of a kernel looks at another, and groups of another size are
 used only where this machine's kernels give their rows the same bits.

@@ -19,7 +19,9 @@ SECONDS_OF_A_CALL = 0.015
 FURTHER_SECONDS_OF_A_CALL = 0.0004
 """For each text: to begin a call takes longer for many."""
 MOST_TURNS = 16
-SECONDS_BETWEEN_NEWS = 0.001
+FEW_TEXTS = 8
+"""With more, one or another has its first word in nearly every turn: a call that ended there would be its beginning."""
+SECONDS_BETWEEN_NEWS = 0.0015
 """Of a text, for each text that is written: with many, to send each word alone would cost more than to write it."""
 
 
@@ -210,8 +212,11 @@ class Engine:
         if not lane.jobs:
             return []
         turns, started = lane.choose_turns(), time.monotonic()
+        is_quick = len(lane.jobs) <= FEW_TEXTS
         try:
-            told = lane.slots.advance(turns, tells_ends=bool(self._waiting), tells_first_words=True)
+            told = lane.slots.advance(
+                turns, tells_ends=is_quick and bool(self._waiting), tells_first_words=is_quick
+            )
         except Exception as error:
             logger.exception("Version %s can't go on with its texts", lane.model.version)
             given_up = [Progress(job, (), True, error) for job in lane.jobs.values()]
