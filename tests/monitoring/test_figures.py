@@ -34,12 +34,12 @@ def encode(*texts: str, context: int | None = 8, is_packed: bool = False) -> Tra
 
 def test_a_request_is_counted_once_however_many_texts_it_asks_for() -> None:
     records = make_days(
-        [make_text(), make_text(index=1), make_text(request_id="b2"), make_refusals(count=4),
+        [make_text(), make_text(index=1), make_text(finish_reason="failed"), make_refusals(count=4), make_text(),
          make_refusals(status=503, code="stopping"), make_refusals(status=422, code="invalid_request", count=3)]
     ).read(None, 0)  # fmt: skip
 
     assert measure_requests(records.texts, records.refusals) == {
-        "requests": 10, "texts": 3, "error_share": 0.1, "overloaded_share": 0.4, "refused_share": 0.8
+        "requests": 10, "texts": 4, "error_share": 0.1, "overloaded_share": 0.4, "refused_share": 0.8
     }  # fmt: skip
 
 

@@ -1,6 +1,8 @@
 import re
 from typing import Any
 
+import pytest
+
 from minigpt_pipeline.monitoring.page import FIGURES, list_rows, render_monitoring
 from minigpt_pipeline.monitoring.warnings import ALL, CHECKS
 from tests.expectations.test_page import read
@@ -56,14 +58,22 @@ def test_lines_that_could_not_be_read_are_told() -> None:
 
 
 def test_texts_are_shown_only_where_they_were_kept_and_are_no_html() -> None:
-    text = make_text(prompt="a <script>", text="<b>sings</b> & more")
+    text = make_text(prompt="a <script>", text="a <script> <b>sings</b> & more")
     kept, not_kept = render(text, with_words=True), render(text)
 
-    assert "&lt;script&gt;" in kept
-    assert "&lt;b&gt;sings&lt;/b&gt; &amp; more" in kept
+    assert "<strong>a &lt;script&gt;</strong> &lt;b&gt;sings&lt;/b&gt; &amp; more" in kept
     assert "what people wrote" in read(kept)
     assert "script" not in not_kept
     assert "sings" not in not_kept
+
+
+@pytest.mark.parametrize("context", [None, 16])
+def test_training_reviews_are_described_also_without_a_champion(context: int | None) -> None:
+    lengths = {"tokens_p50": 112.0} | ({} if context is None else {"sequence_tokens_max": 16.0})
+    text = read(render(make_text(), training_reviews=2000, training_lengths=lengths))
+
+    assert "Training: 2,000 reviews" in text
+    assert ("sequences of up to 16 tokens" in text) == (context is not None)
 
 
 def test_every_figure_that_can_be_far_is_shown() -> None:

@@ -322,7 +322,10 @@ def test_a_text_that_takes_too_long_for_a_stop_is_told_so(run_server: RunServer,
 
         name, data = list(events)[-1]
 
-    assert (name, data["error"]["code"]) == ("error", "stopping")
+        assert (name, data["error"]["code"]) == ("error", "stopping")
+        samples = [line for line in server.watch.render()[0].decode().splitlines() if "_created" not in line]
+        counts = [line for line in samples if line.startswith("minigpt_requests_total{")]
+        assert counts == ['minigpt_requests_total{code="stopping",status="503"} 1.0']
 
 
 def test_a_loop_that_fails_costs_its_texts_and_no_more(
@@ -339,6 +342,8 @@ def test_a_loop_that_fails_costs_its_texts_and_no_more(
     failed = server.ask(seed=[1, 2])
 
     assert (failed.status_code, failed.json()["error"]["code"]) == (500, "failed")
+    assert server.figure('minigpt_requests_total{code="failed",status="500"}') == 1
+    assert server.figure('minigpt_texts_total{finish_reason="failed"}') == 2
     assert server.engine.num_busy == 0
     assert server.ask(seed=[1, 2]).status_code == 200
 

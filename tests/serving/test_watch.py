@@ -48,6 +48,17 @@ def test_a_request_that_was_left_is_told_from_one_that_was_answered() -> None:
     assert read(watch)["minigpt_requests_total", (("code", "cancelled"), ("status", "200"))] == 1
 
 
+def test_a_request_that_failed_is_counted_where_it_is_refused() -> None:
+    watch = Watch()
+    watch.answered(make_text(finish_reason="failed"))
+    watch.refused(500, "failed")
+    samples = read(watch)
+
+    counts = {labels: count for (name, labels), count in samples.items() if name == "minigpt_requests_total"}
+    assert counts == {(("code", "failed"), ("status", "500")): 1}
+    assert samples["minigpt_texts_total", (("finish_reason", "failed"),)] == 1
+
+
 def test_refusals_are_counted_by_reason_of_which_there_are_not_endlessly_many() -> None:
     watch = Watch()
     for number in range(MAX_REASONS + 5):

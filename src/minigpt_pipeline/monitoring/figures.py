@@ -99,7 +99,8 @@ def measure_requests(texts: pd.DataFrame, refusals: pd.DataFrame) -> dict[str, f
         `requests`, `texts`; of the requests `error_share` (5xx), `overloaded_share` (429) and `refused_share` (all that
         were refused), where there are any.
     """
-    num_requests = int((texts["index"] == 0).sum() + refusals["count"].sum())
+    is_first = (texts["index"] == 0) & (texts["finish_reason"] != "failed")  # those are among the refused
+    num_requests = int(is_first.sum() + refusals["count"].sum())
     figures = {"requests": float(num_requests), "texts": float(len(texts))}
     if not num_requests:
         return figures

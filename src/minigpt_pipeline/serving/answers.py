@@ -12,7 +12,7 @@ from minigpt_pipeline.parameters import SamplingParameters
 from minigpt_pipeline.serving.engine import Engine, Job, NotTakenError, Progress, TooManyTextsError
 from minigpt_pipeline.serving.requests import RequestError
 from minigpt_pipeline.serving.served_model import ServedModel
-from minigpt_pipeline.serving.watch import ServedText, Watch, measure_repetition
+from minigpt_pipeline.serving.watch import FAILED, ServedText, Watch, measure_repetition
 from minigpt_pipeline.text.detokenization import to_readable_text
 from minigpt_pipeline.text.standardization import to_words
 
@@ -94,6 +94,7 @@ class Answer:
         self.id = uuid.uuid4().hex
         self._engine, self._watch, self._model, self._sampling = engine, watch, model, sampling
         self._news: asyncio.Queue[Progress] = asyncio.Queue()
+        self._has_failed = False
         try:
             prompt_ids = model.encode(prompts)
             jobs = [
@@ -144,12 +145,17 @@ class Answer:
             grown = []
             for progress in news:
                 if progress.error is not None:
+                    self._has_failed = True
                     raise _tell_error(progress.error)
                 text = self._texts[progress.job.index]
                 grown.append((text, text.grow(progress)))
                 if text.has_ended:
                     self._report(text)
             yield grown
+
+    def count(self, error: RequestError) -> None:
+        """Count the request as refused, where its status of HTTP says that it was not."""
+        self._watch.refused(error.status, error.code)
 
     def give_up(self) -> None:
         """Stop what is not written to its end; nobody waits for it any more."""
@@ -172,7 +178,7 @@ class Answer:
                 prompt_tokens=text.num_prompt_tokens,
                 unknown_tokens=text.num_unknown,
                 new_tokens=len(text.token_ids),
-                finish_reason=text.finish_reason,
+                finish_reason=FAILED if self._has_failed else text.finish_reason,
                 waited=(job.begun or now) - job.asked,
                 first_token=text.first_token,
                 seconds=now - job.asked,
@@ -211,6 +217,7 @@ async def write_events(answer: Answer) -> AsyncIterator[bytes]:
             )
         yield _write_event("done", {"texts": answer.describe_texts()})
     except RequestError as error:
+        answer.count(error)
         yield _write_event("error", error.content)
     finally:
         answer.give_up()

@@ -25,6 +25,8 @@ MAX_REASONS = 32
 """Pairs of status and code that are counted apart; further ones are `other`."""
 
 OTHER = "other"
+CANCELLED, FAILED = "cancelled", "failed"
+"""What ends texts beside `length` and `end`; a request that fails is counted where it is refused."""
 SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 3, 5, 10, 20, 30, 60)
 SHARES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1)
 
@@ -103,8 +105,8 @@ class Watch:
 
     def answered(self, served: ServedText) -> None:
         """Count a text that has ended."""
-        if served.index == 0:
-            ended = "cancelled" if served.finish_reason == "cancelled" else "answered"
+        if served.index == 0 and served.finish_reason != FAILED:
+            ended = CANCELLED if served.finish_reason == CANCELLED else "answered"
             self._requests.labels("200", ended).inc()
         self._texts.labels(served.finish_reason).inc()
         self._new_tokens.inc(served.new_tokens)

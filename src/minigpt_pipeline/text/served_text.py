@@ -40,7 +40,7 @@ class ServedText:
         prompt_tokens: Tokens of the prompt.
         unknown_tokens: Of these, the `[UNK]`.
         new_tokens: Tokens that were written.
-        finish_reason: `length`, `end` or `cancelled`.
+        finish_reason: `length`, `end`, `cancelled`, or `failed`: then its request is among the refused.
         waited: Seconds until it had a slot.
         first_token: Seconds from the request to its first token; null where it has none.
         seconds: From the request to its end.
