@@ -224,6 +224,14 @@ def test_ctrl_c_on_one_worker_stops_all_behind_the_same_step(
     assert read_files(folders[0]) == unbroken
 
 
+def test_the_chief_s_clock_ends_the_training_of_all(folders: list[Path]) -> None:
+    chief, other = train(folders, "training.max_minutes=0.00001", of_others=["training.max_steps=19"])
+
+    assert (chief.code, other.code) == (0, 0), chief.said + other.said
+    assert "Training ended by max_minutes after 1 steps" in chief.said
+    assert "Training ended by max_minutes after 1 steps" in other.said
+
+
 def test_unlike_parameters_are_told_on_all_workers(folders: list[Path]) -> None:
     ended = train(folders, of_others=["training.seed=7"])
 

@@ -143,7 +143,8 @@ class Workers:
         """
         if self._is_alone:
             return
-        found = [json.loads(each) for each in self._tell_all(json.dumps(fingerprint).encode())]
+        with self.watched():
+            found = [json.loads(each) for each in self._tell_all(json.dumps(fingerprint).encode())]
         different = {
             index: sorted(name for name in found[0] | other if found[0].get(name) != other.get(name))
             for index, other in enumerate(found)
