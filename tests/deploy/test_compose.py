@@ -124,14 +124,12 @@ def test_commands_are_those_of_their_programs() -> None:
 
 
 def test_the_specification_of_compose_knows_each_field() -> None:
-    pytest.importorskip(
-        "check_jsonschema", reason="check-jsonschema, which brings the specification, is not installed"
-    )
     schema = files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json"
 
     jsonschema.validate(COMPOSE, json.loads(schema.read_text(encoding="utf-8")))
 
 
+@pytest.mark.full
 @pytest.mark.skipif(
     shutil.which("docker") is None
     or subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode != 0,
