@@ -246,4 +246,4 @@ def test_a_batch_that_can_t_be_divided_is_told(folders: list[Path]) -> None:
     ended = train(folders, "training.batch_size=15")
 
     assert [each.code for each in ended] == [1, 1]
-    assert "Error: batch_size=15 can't be divided among 2 devices (of all workers)" in ended[0].said
+    assert "Error: batch_size=15 can't be divided among 2 devices" in ended[0].said

@@ -109,8 +109,8 @@ def compile_step(
     num_devices = strategy.num_replicas_in_sync
     if batch_shape[0] % num_devices:
         raise ValueError(
-            f"batch_size={batch_shape[0]} can't be divided among {num_devices} devices (of all workers): make it a "
-            f"multiple of {num_devices} in conf/base/parameters_training.yml, or set strategy to one_device in "
+            f"batch_size={batch_shape[0]} can't be divided among {num_devices} devices: make it a multiple of "
+            f"{num_devices} in conf/base/parameters_training.yml, or set strategy to one_device in "
             "conf/*/catalog_compute.yml"
         )
     with strategy.scope():
