@@ -406,6 +406,14 @@ BENCHMARK_TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
             Column("to plain Keras", ("ratios", "tokens_per_second"), "{:,.0f} ×"),
         ),
     ),
+    "serving": (
+        "streams over HTTP, clients and server on the same cores",
+        (
+            Column("words/s", ("medians", "tokens_per_second")),
+            Column("to those written at once", ("ratios", "tokens_per_second"), "{:.2f} ×"),
+            Column("first word (ms)", ("medians", "first_token"), "{:.0f}", 1000),
+        ),
+    ),
     "perplexity_scaling": (
         "training for some minutes, perplexity of validation films",
         (

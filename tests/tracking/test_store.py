@@ -7,8 +7,10 @@ import mlflow
 import pytest
 from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import ClientError
+from kedro.io import DatasetError
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
+from requests.exceptions import ConnectionError as UnreachableError
 from sqlalchemy.exc import OperationalError
 
 from minigpt_pipeline.tracking.store import (
@@ -191,6 +193,13 @@ def test_describe_failure_looks_behind_other_errors(store: str) -> None:
         r"The MLflow store sqlite:.* has failed in the middle of the run \(away\)", describe_failure(outer)
     )
     assert describe_failure(known) is None
+    for message, is_told in (
+        ("Failed while saving data to dataset", True),
+        ("x.gz could not be downloaded", False),
+    ):
+        of_a_dataset = DatasetError(message)
+        of_a_dataset.__cause__ = UnreachableError("refused")
+        assert bool(describe_failure(of_a_dataset)) is is_told
 
 
 def test_connect_says_when_a_database_can_not_be_opened(store: str, tmp_path: Path) -> None:

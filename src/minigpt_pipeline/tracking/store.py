@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import mlflow
+from kedro.io import DatasetError
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, TEMPORARILY_UNAVAILABLE, ErrorCode
@@ -250,7 +251,7 @@ def store_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
 def describe_failure(error: BaseException) -> str | None:
     """Return what a user reads of an error where the store has failed in the middle of a run; null where it has not."""
     each: BaseException | None = error
-    while each is not None and not isinstance(each, TrackingStoreError):
+    while each is not None and not isinstance(each, TrackingStoreError) and not _says_itself(each):
         if isinstance(each, store_errors()) and getattr(each, "error_code", IS_AWAY[0]) in IS_AWAY:
             return (
                 f"The MLflow store {hide_password(mlflow.get_tracking_uri())} has failed in the middle of the run "
@@ -258,6 +259,11 @@ def describe_failure(error: BaseException) -> str | None:
             )
         each = each.__cause__ or each.__context__
     return None
+
+
+def _says_itself(error: BaseException) -> bool:
+    """Whether a dataset has said what is wrong, such as a download's address; Kedro's own words say only where."""
+    return isinstance(error, DatasetError) and not str(error).startswith("Failed while")
 
 
 def tell(error: Exception) -> str:
