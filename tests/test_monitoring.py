@@ -106,7 +106,8 @@ def test_texts_are_shown_where_the_server_was_told_to_keep_them(
     serve(project, 1, log_texts=True)
     run_command(project, monkeypatch=monkeypatch)
 
-    assert f"the {CANARY} sings" in (project / DATA / "08_reporting/monitoring.html").read_text()
+    page = (project / DATA / "08_reporting/monitoring.html").read_text()
+    assert f"<strong>the {CANARY}</strong> sings" in page
 
 
 def test_where_nothing_was_served_there_is_a_line_and_no_run(

@@ -74,7 +74,7 @@ CHECKS = (
         "max_unk_rate_rise",
         "the share of [UNK] in prompts is above that of training reviews by",
         "{:.2%}",
-        "look at prompts (log_texts: true): train on texts with their words, with a larger vocabulary_size, or with "
+        "look at prompts (log.texts: true): train on texts with their words, with a larger vocabulary_size, or with "
         "vectorization.tokenizer=subword",
         is_apart=True,
     ),

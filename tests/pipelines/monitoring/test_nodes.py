@@ -113,5 +113,5 @@ def test_what_people_wrote_is_nowhere_unless_it_was_kept(caplog: pytest.LogCaptu
 
     assert "canary" not in repr(without) + caplog.text
     assert len(kept[0]["examples"]) == 1
-    assert "canary sings" in kept[1]
+    assert "<strong>canary</strong> sings" in kept[1]
     assert "canary" not in repr(kept[2])
