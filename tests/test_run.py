@@ -417,6 +417,7 @@ def test_evaluation_says_when_the_store_does_not_know_the_model(
         kedro_run(whole, ["evaluation"])
 
 
+@pytest.mark.full
 def test_a_run_with_subwords_trains_measures_writes_and_logs(whole: Path, make_project: MakeProject) -> None:
     """With the output layer that expects frequent tokens first; the word model beside it has read the same reviews."""
     project = make_project("subwords")

@@ -61,6 +61,7 @@ def test_a_terminal_shows_bars_and_keeps_only_the_log(make_project: Callable[[st
     assert [line for line in read_screen(said) if not LOG_LINE.fullmatch(line)] == []
 
 
+@pytest.mark.full
 def test_a_pipe_gets_the_log_and_no_bar(make_project: Callable[[str], Path]) -> None:
     result = subprocess.run(COMMAND, cwd=make_project("pipe"), capture_output=True, text=True, check=True)
 

@@ -182,9 +182,8 @@ def number(names: list[str]) -> list[str]:
     return [f"{name} {names[: place + 1].count(name)}" for place, name in enumerate(names)]
 
 
-@pytest.mark.parametrize(
-    "every_event", [pytest.param(False, marks=pytest.mark.slow), pytest.param(True, marks=pytest.mark.full)]
-)
+@pytest.mark.full
+@pytest.mark.parametrize("every_event", [False, True])
 def test_a_training_killed_at_any_event_ends_as_if_it_had_not_been(
     attempt: Attempt, every_event: bool
 ) -> None:
@@ -199,7 +198,7 @@ def test_a_training_killed_at_any_event_ends_as_if_it_had_not_been(
         attempt().assert_equals(uninterrupted)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_training_in_which_ctrl_c_was_pressed_ends_as_if_it_had_not_been(attempt: Attempt) -> None:
     events = Events()
     uninterrupted = attempt(events)

@@ -97,7 +97,7 @@ def test_texts_are_the_same_where_caches_grow_and_shrink(make_model: Callable[..
     assert list_cache_lengths(40, MANY_ROWS) == [16, 32, 40]
     writer, rng = Writer(model), np.random.default_rng(4)
     rooms = set()
-    for longest in (3, 20, 40, 3):
+    for longest in (3, 30):
         texts = [
             begin(
                 writer,

@@ -27,6 +27,7 @@ def read_values(store: StudyStore, state: str = "complete") -> list[Any]:
     return trials.loc[trials["state"] == state, [entry["name"] for entry in SWEEP["space"]]].values.tolist()
 
 
+@pytest.mark.full
 def test_a_search_learns_where_the_loss_is_low(store: StudyStore, run_search: RunSearch) -> None:
     log = run_search(max_trials=30)
 

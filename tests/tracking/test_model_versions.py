@@ -59,7 +59,7 @@ def version(registry: ModelRegistry, log_run: LogRun) -> MlflowModelVersion:
     return MlflowModelVersion(registry, registry.register(log_run(data="data/test")))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_version_is_tried_out_in_a_fresh_process(
     registry: ModelRegistry, version: MlflowModelVersion
 ) -> None:
@@ -319,10 +319,8 @@ CASES: dict[str, tuple[Mapping[str, str], set[str], Difference, dict[str, str]]]
 }
 
 
-@pytest.mark.parametrize(
-    "case",
-    [pytest.param(case, marks=pytest.mark.slow if case == "better" else pytest.mark.full) for case in CASES],
-)
+@pytest.mark.full
+@pytest.mark.parametrize("case", CASES)
 def test_a_crash_between_any_two_writes_leaves_one_champion_and_the_next_decision_ends_it(
     case: str, log_run: LogRun, life: Life
 ) -> None:

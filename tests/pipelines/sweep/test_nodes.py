@@ -60,6 +60,7 @@ def test_a_model_that_tensorflow_has_no_memory_for_ends_its_trial_alone(
     assert trials["reason"].tolist() == ["the model does not fit in memory", ""]
 
 
+@pytest.mark.full
 def test_a_trial_that_is_timed_takes_the_steps_of_its_minutes_whatever_its_epochs_are(
     search: SearchReal,
 ) -> None:
