@@ -20,13 +20,12 @@ class Load:
 
     Args:
         first_tokens: Seconds from each request to its first token.
-        texts: What each request was answered with, its version, the seed and the text among it.
+        texts: What requests were answered with.
         statuses: Of answers that are no text, or what went wrong, with how often.
         seconds: From the first request to the last answer.
     """
 
     first_tokens: list[float] = field(default_factory=list)
-    whole: list[float] = field(default_factory=list)
     texts: list[dict[str, Any]] = field(default_factory=list)
     statuses: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
@@ -88,14 +87,12 @@ async def _ask_on(
             await asyncio.sleep(0.1)
             continue
         load.first_tokens.append(first - started)
-        load.whole.append(time.perf_counter() - started)
         events = answer.split(END_OF_EVENT)
         name, data = events[-2].split(b"\n", 1)
         if name != b"event: done":
             load.count(data[:80].decode())
             continue
-        begun = json.loads(events[0].split(b"data: ", 1)[1])
-        load.texts += [text | {"model_version": begun["model_version"]} for text in _load(data)["texts"]]
+        load.texts += json.loads(data.removeprefix(b"data: "))["texts"]
     writer.close()
 
 
@@ -112,7 +109,3 @@ async def _read(reader: asyncio.StreamReader) -> tuple[float | None, bytes]:
             first = time.perf_counter()
     await reader.readexactly(2)
     return first or time.perf_counter(), answer
-
-
-def _load(data: bytes) -> Any:
-    return json.loads(data.removeprefix(b"data: "))

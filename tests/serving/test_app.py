@@ -37,7 +37,7 @@ def test_an_answer_is_what_the_pipeline_writes(server: RunningServer, first: Ser
 
     (expected,) = write_offline(first, ["the best scene"], [3], max_new_tokens=9, top_k=5, top_p=None)
     (text,) = answer["texts"]
-    assert answer["model"], answer["model_version"] == ("minigpt", "1")
+    assert (answer["model"], answer["model_version"]) == ("minigpt", "1")
     assert len(answer["id"]) == 32
     assert (text["text"], text["readable_text"]) == (expected.text, expected.readable_text)
     assert text | {"text": 0, "readable_text": 0} == {
@@ -328,24 +328,37 @@ def test_a_text_that_takes_too_long_for_a_stop_is_told_so(run_server: RunServer,
         assert counts == ['minigpt_requests_total{code="stopping",status="503"} 1.0']
 
 
+@pytest.mark.parametrize("step", ["add", "advance"])
 def test_a_loop_that_fails_costs_its_texts_and_no_more(
-    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    plain = Slots.advance
+    plain = getattr(Slots, step)
 
     def fail(*_: Any, **__: Any) -> Any:
-        monkeypatch.setattr(Slots, "advance", plain)
+        monkeypatch.setattr(Slots, step, plain)
         raise MemoryError("no room")
 
-    monkeypatch.setattr(Slots, "advance", fail)
+    monkeypatch.setattr(Slots, step, fail)
 
     failed = server.ask(seed=[1, 2])
 
     assert (failed.status_code, failed.json()["error"]["code"]) == (500, "failed")
-    assert server.figure('minigpt_requests_total{code="failed",status="500"}') == 1
-    assert server.figure('minigpt_texts_total{finish_reason="failed"}') == 2
     assert server.engine.num_busy == 0
     assert server.ask(seed=[1, 2]).status_code == 200
+
+
+def test_who_waits_no_more_takes_nobody_s_place(run_server: RunServer, first: ServedModel) -> None:
+    with run_server(first, slots=1, max_waiting=2, max_prompts=3) as server, ThreadPoolExecutor() as pool:
+        long = pool.submit(server.ask, max_new_tokens=600)
+        server.wait_until(lambda: server.engine.num_busy == 1)
+        with httpx.Client(base_url=server.address) as leaving, pytest.raises(httpx.ReadTimeout):
+            leaving.post("/v1/generate", json={"prompt": "the", "seed": [1, 2]}, timeout=0.02)
+
+        server.wait_until(lambda: server.engine.num_waiting == 0)
+
+        assert server.engine.num_busy == 1
+        assert server.ask(seed=[3, 4], max_new_tokens=1).status_code == 200
+        assert long.result().status_code == 200
 
 
 def test_the_engine_waits_in_order_and_passes_over_who_has_gone(first: ServedModel) -> None:
@@ -374,6 +387,7 @@ def test_the_interface_is_described(base_settings: Any) -> None:
     assert set(described["paths"]) >= {"/v1/generate", "/v1/model", "/health", "/ready", "/metrics"}
     request = described["components"]["schemas"]["GenerateRequest"]["properties"]
     assert request["temperature"]["maximum"] == 100
+    assert not any("default" in field for name, field in request.items() if name != "stream")
     assert set(described["paths"]["/v1/generate"]["post"]["responses"]) >= {
         "200",
         "400",

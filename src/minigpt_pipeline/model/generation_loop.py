@@ -28,7 +28,7 @@ MANY_ROWS = 64
 """Of the largest group."""
 
 GROUP_SIZES = (2, USUAL_ROWS, 16, MANY_ROWS)
-"""Rows of groups. One row has kernels of its own, with other bits, and is hardly faster than two."""
+"""Rows of groups. One row has kernels of its own, and with trained models other bits."""
 
 NUM_CACHE_LENGTHS = 5
 """At most. Caches of many texts grow with them, as all that they have room for is read; each length is compiled."""

@@ -79,6 +79,8 @@ class Lane:
     model: ServedModel
     slots: Slots
     jobs: dict[WrittenText, Job] = field(default_factory=dict)
+    coming: list[WrittenText] = field(default_factory=list)
+    """Of these, those that are not in their slots yet."""
     seconds_per_turn: float = 0.005
 
     def choose_turns(self) -> int:
@@ -156,6 +158,8 @@ class Engine:
         """Give texts up that nobody waits for any more."""
         for job in jobs:
             job.is_cancelled = True
+        with self._changed:  # nobody else shall be refused for their sake
+            self._waiting = deque(each for each in self._waiting if not each[1].is_cancelled)
 
     def refuse(self) -> None:
         """Take no more texts; those that were taken are written to their ends."""
@@ -194,33 +198,37 @@ class Engine:
         free = self.num_slots - self.num_busy
         while self._waiting and free > 0:
             model, job = self._waiting.popleft()
-            if not job.is_cancelled:
-                begun.setdefault(model, []).append(job)
-                free -= 1
+            begun.setdefault(model, []).append(job)
+            free -= 1
         for model, jobs in begun.items():
             lane = self._lanes.setdefault(model, Lane(model, model.writer.make_slots()))
-            lane.slots.add(job.text for job in jobs)
             lane.jobs |= {job.text: job for job in jobs}
+            lane.coming += (job.text for job in jobs)
             for job in jobs:
                 job.begun = time.monotonic()
 
     def _write(self, lane: Lane) -> list[Progress]:
-        """Let the texts of a model go on for a while."""
+        """Let the texts of a model go on for a while; whatever fails costs these texts alone."""
         for text in [text for text, job in lane.jobs.items() if job.is_cancelled]:
-            lane.slots.remove(text)
+            if text in lane.coming:
+                lane.coming.remove(text)
+            else:
+                lane.slots.remove(text)
             del lane.jobs[text]
         if not lane.jobs:
             return []
         turns, started = lane.choose_turns(), time.monotonic()
         is_quick = len(lane.jobs) <= FEW_TEXTS
         try:
+            lane.slots.add(lane.coming)
+            lane.coming = []
             told = lane.slots.advance(
                 turns, tells_ends=is_quick and bool(self._waiting), tells_first_words=is_quick
             )
         except Exception as error:
             logger.exception("Version %s can't go on with its texts", lane.model.version)
             given_up = [Progress(job, (), True, error) for job in lane.jobs.values()]
-            lane.jobs, lane.slots = {}, lane.model.writer.make_slots()
+            lane.jobs, lane.coming, lane.slots = {}, [], lane.model.writer.make_slots()
             return given_up
         lane.seconds_per_turn += 0.2 * ((time.monotonic() - started) / turns - lane.seconds_per_turn)
         return [*self._follow(lane, told)]

@@ -33,13 +33,17 @@ class RequestError(Exception):
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 
+def _leave_defaults_to_the_server(schema: dict[str, Any]) -> None:
+    """Take the defaults out of the description: what is left out is as the server's settings say, and null is off."""
+    for name in (*SamplingParameters.model_fields, "seed"):
+        schema["properties"].get(name, {}).pop("default", None)
+    schema["examples"] = [{"prompt": "the best scene", "max_new_tokens": 20, "seed": 1}]
+
+
 class GenerateRequest(BaseModel):
     """Prompts, and how they go on. What is left out is as `/v1/model` says; null switches a rule off."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"prompt": "the best scene", "max_new_tokens": 20, "seed": 1}]},
-    )
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_leave_defaults_to_the_server)
 
     prompt: str | Annotated[list[str], Field(min_length=1)]
     """A text, or several."""

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from minigpt_pipeline.parameters import SamplingParameters
+from minigpt_pipeline.parameters import Parameters, SamplingParameters
 
 SOURCE = "conf/base/serving.yml"
 
@@ -14,13 +14,7 @@ class ServingError(ValueError):
     """The settings can't be used as they are."""
 
 
-class Settings(BaseModel):
-    """What all settings have in common: they are frozen and refuse unknown names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class LogSettings(Settings):
+class LogSettings(Parameters):
     """The lines of what was served, from which `monitoring` measures."""
 
     folder: Path
@@ -30,7 +24,7 @@ class LogSettings(Settings):
     """Whether they have prompts and texts."""
 
 
-class ServingSettings(Settings):
+class ServingSettings(Parameters):
     """All of `conf/*/serving.yml`."""
 
     registered_model: Annotated[str, Field(min_length=1)]
