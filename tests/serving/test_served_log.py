@@ -236,6 +236,9 @@ def test_a_disk_that_does_not_answer_stops_nobody(
 
     assert len(lost) in {6, 7}  # three wait, and one may be with the disk
     goes_on.set()
+    monkeypatch.setattr(served_log, "CLOSE_SECONDS", 20)
+    log.close()
+    assert not log._thread.is_alive()  # else it would go on in the next test
 
 
 def test_a_line_is_one_write(make_log: MakeLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
