@@ -164,6 +164,7 @@ def test_a_project_in_which_nothing_has_run_takes_new_data_in(make_project: Call
     assert list_ids(project, "02_intermediate/raw_reviews.parquet").str.startswith("new/").sum() == 200
 
 
+@pytest.mark.full
 def test_other_films_than_the_grammar_s_leave_its_loss_out(
     project: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

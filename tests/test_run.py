@@ -275,6 +275,7 @@ def test_samples_name_the_run_and_hold_as_many_texts_as_asked(whole: Path) -> No
     assert f"0. {samples.loc[is_first, 'readable_text'].iloc[-1]}\n" in sections["default"]
 
 
+@pytest.mark.full
 def test_results_are_written_from_the_newest_run(whole: Path) -> None:
     readme = whole / "README.md"
     readme.write_text(f"{BEGIN}{END}")

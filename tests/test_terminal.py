@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.full
 
 COMMAND = [sys.executable, "-m", "kedro", "run", "--env", "test"]
 LOG_LINE = re.compile(r"\d\d:\d\d:\d\d INFO +\S.*")
@@ -61,7 +61,6 @@ def test_a_terminal_shows_bars_and_keeps_only_the_log(make_project: Callable[[st
     assert [line for line in read_screen(said) if not LOG_LINE.fullmatch(line)] == []
 
 
-@pytest.mark.full
 def test_a_pipe_gets_the_log_and_no_bar(make_project: Callable[[str], Path]) -> None:
     result = subprocess.run(COMMAND, cwd=make_project("pipe"), capture_output=True, text=True, check=True)
 

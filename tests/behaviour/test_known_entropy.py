@@ -101,7 +101,7 @@ def test_base_s_model_learns_the_source_from_text_enough(training_log: TrainingL
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("has_mask", [True, False])
+@pytest.mark.parametrize("has_mask", [pytest.param(True, marks=pytest.mark.full), False])
 def test_a_model_that_sees_later_words_breaks_the_floor(
     has_mask: bool, monkeypatch: pytest.MonkeyPatch, training_log: TrainingLog
 ) -> None:

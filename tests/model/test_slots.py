@@ -60,7 +60,11 @@ def make_unlike_texts(writer: Writer, count: int, longest: int) -> list[WrittenT
 
 
 @pytest.mark.parametrize(
-    "sizes", [{}, {"output_layer": "adaptive", "num_frequent_words": 10, "rare_word_dim": 8}]
+    "sizes",
+    [
+        pytest.param({}, marks=pytest.mark.full),
+        {"output_layer": "adaptive", "num_frequent_words": 10, "rare_word_dim": 8},
+    ],
 )
 def test_a_text_is_the_same_whenever_it_comes_and_whatever_is_beside_it(
     make_model: Callable[..., MiniGPT], sizes: dict[str, Any]

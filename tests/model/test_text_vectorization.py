@@ -78,7 +78,7 @@ def test_text_vectorization_survives_a_keras_file(vocabulary: Vocabulary, tmp_pa
     assert np.array_equal(loaded(texts), model(texts))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_text_vectorization_agrees_on_every_real_review(imdb_archive: Path) -> None:
     with tarfile.open(imdb_archive) as archive:
         texts = [

@@ -38,7 +38,7 @@ def test_a_language_that_can_t_be_identified_is_told() -> None:
         find_languages(["x"], 0.5, "english")
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_no_real_review_is_taken_for_another_language(imdb_archive: Path) -> None:
     texts = parse_reviews(stream_members(imdb_archive), include_unlabelled=False)["text"].tolist()
     some = random.Random(0).sample(texts, 5000)
