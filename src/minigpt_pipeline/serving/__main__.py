@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import signal
 import socket
 import sys
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from minigpt_pipeline.quiet import quieten
+from minigpt_pipeline.serving.access import read_keys
 from minigpt_pipeline.serving.settings import ServingError, ServingSettings, read_settings
 
 if TYPE_CHECKING:
@@ -62,11 +64,12 @@ def serve(project: Path, settings: ServingSettings) -> int:
         The exit code.
 
     Raises:
-        ServingError: If the address is taken.
+        ServingError: If the address is taken, or others could reach it without a key.
         TrackingStoreError: If the MLflow store does not answer.
     """
     import uvicorn
 
+    keys = read_keys(os.environ, settings)
     listening = _listen(settings)
 
     from minigpt_pipeline.serving.app import make_app
@@ -89,7 +92,7 @@ def serve(project: Path, settings: ServingSettings) -> int:
 
     registry = ModelRegistry(settings.registered_model)
     follower = ChampionFollower(registry, settings.alias, settings.slots, settings.look_every, use)
-    app = make_app(settings, engine, watch, follower.start, follower.stop)
+    app = make_app(settings, engine, watch, follower.start, follower.stop, keys)
     config = uvicorn.Config(
         app,
         log_level="warning",
