@@ -10,8 +10,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
+from minigpt_pipeline.hidden import hide_password
 from minigpt_pipeline.model_versions import CHALLENGER, CHAMPION, DECISION_TAG, PREVIOUS_CHAMPION
-from minigpt_pipeline.tracking.store import TrackingStoreError, hide_password, store_errors
+from minigpt_pipeline.tracking.store import TrackingStoreError, store_errors
 
 MAX_TAG_LENGTH = 5000
 """Characters, of descriptions too; servers' databases take no more."""

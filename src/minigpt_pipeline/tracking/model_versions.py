@@ -358,6 +358,6 @@ def _first_line(error: BaseException) -> str:
 
 
 def _shorten(text: str) -> str:
-    from minigpt_pipeline.tracking.store import hide_password
+    from minigpt_pipeline.hidden import hide_password
 
     return hide_password(text)[:MAX_PROBLEM_LENGTH]
