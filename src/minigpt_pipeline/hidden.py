@@ -29,7 +29,7 @@ def _hide(found: re.Match[str]) -> str:
 
 
 def show_controls(text: str) -> str:
-    """Write characters that a terminal would obey as Python does in a string: `\\x1b`."""
+    """Write characters that a terminal would obey as Python escapes them."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 

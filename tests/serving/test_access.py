@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from minigpt_pipeline.serving.access import MIN_LENGTH, SECURITY_HEADERS, Keys, is_loopback, read_keys
+from minigpt_pipeline.addresses import is_loopback
+from minigpt_pipeline.serving.access import MIN_LENGTH, SECURITY_HEADERS, Keys, read_keys
 from minigpt_pipeline.serving.settings import ServingError, ServingSettings
 from tests.serving.conftest import RunningServer
 

@@ -5,7 +5,6 @@ Why so, and which addresses stay open: docs/adr/0034-whoever-is-let-in-has-a-key
 
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -14,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from minigpt_pipeline.addresses import is_loopback
 from minigpt_pipeline.serving.requests import RequestError
 from minigpt_pipeline.serving.settings import SOURCE, ServingError, ServingSettings
 from minigpt_pipeline.serving.watch import Watch
@@ -85,14 +85,6 @@ def read_keys(variables: Mapping[str, str], settings: ServingSettings) -> Keys:
             "asks who they are"
         )
     return Keys(*keys)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is that of this machine alone; a name other than localhost may mean anything."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Access:
