@@ -40,25 +40,22 @@ def escape(text: str) -> str:
     return markup.escape(show_controls(text))
 
 
-class HidingFormatter(logging.Formatter):
-    """Leaves passwords and control characters out of lines of a log, tracebacks among them."""
+class _HidingFormatter(logging.Formatter):
+    """Takes the lines of another one, and leaves passwords and control characters out of them."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write a line."""
-        return show_controls(hide_password(super().format(record)))
+        return show_controls(hide_password(self._inner.format(record)))
 
 
-def configure_log(level: int, form: str, date_form: str | None = None) -> None:
-    """Let a process that Kedro does not configure log to stderr.
-
-    Args:
-        level: The least that is told.
-        form: Of a line, as `logging` has it.
-        date_form: Of its time.
-    """
-    handler = logging.StreamHandler()
-    handler.setFormatter(HidingFormatter(form, date_form))
-    logging.basicConfig(level=level, handlers=[handler])
+def hide_in_logs() -> None:
+    """Leave passwords out of whatever the handlers of this process write, tracebacks among it."""
+    for handler in logging.getLogger().handlers:
+        if not isinstance(handler.formatter, _HidingFormatter):
+            handler.setFormatter(_HidingFormatter(handler.formatter or logging.Formatter()))
 
 
 def print_exception(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:

@@ -4,6 +4,7 @@ import os
 
 from kedro.config import OmegaConfigLoader
 
+from minigpt_pipeline.hidden import hide_in_logs
 from minigpt_pipeline.model.cluster import is_other_worker
 from minigpt_pipeline.node_lines import NodeLines
 from minigpt_pipeline.quiet import quieten
@@ -11,6 +12,7 @@ from minigpt_pipeline.tracking.hooks import TrackingHooks
 from minigpt_pipeline.worker_hooks import WorkerHooks
 
 quieten()
+hide_in_logs()
 
 # One heap for Python's strings and pyarrow's columns: with two, what the one frees is of no use to the other. pyarrow
 # reads this when it is imported, which nothing has done yet.

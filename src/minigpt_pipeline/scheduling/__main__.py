@@ -316,8 +316,8 @@ def main(arguments: list[str] | None = None) -> int:
     home, pages = Home(Path.cwd()), None if asked.headless else Pages(asked.host, asked.port)
     if pages and not (asked.behind_proxy or is_loopback(pages.host)):
         parser.error(
-            f"--host {pages.host} lets others than this machine reach Dagster's pages, which ask nobody who they are: say "
-            "--behind-proxy where something in front does, or leave --host out"
+            f"--host {pages.host} lets others than this machine reach Dagster's pages, which ask nobody who they are: "
+            "say --behind-proxy where something in front does, or leave --host out"
         )
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, raise_ended)

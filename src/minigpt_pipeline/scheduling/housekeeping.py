@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from minigpt_pipeline.files import replacing
-from minigpt_pipeline.hidden import configure_log
+from minigpt_pipeline.hidden import hide_in_logs
 from minigpt_pipeline.quiet import quieten
 from minigpt_pipeline.scheduling.definitions import UNFINISHED
 from minigpt_pipeline.scheduling.home import Home
@@ -256,7 +256,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("what", choices=["begin", "end"])
     asked = parser.parse_args(arguments)
     quieten()
-    configure_log(logging.WARNING, "%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+    logging.basicConfig(
+        format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING
+    )
+    hide_in_logs()
     logger.setLevel(logging.INFO)
     try:
         {"begin": begin, "end": end}[asked.what](Home(Path.cwd()))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from minigpt_pipeline.hidden import configure_log, escape
+from minigpt_pipeline.hidden import escape, hide_in_logs
 from minigpt_pipeline.quiet import quieten
 from minigpt_pipeline.serving.access import read_keys
 from minigpt_pipeline.serving.settings import ServingError, ServingSettings, read_settings
@@ -39,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, help="0 takes one that is free (conf/base/serving.yml: 8000)")
     chosen = parser.parse_args(arguments)
     quieten()
-    configure_log(logging.WARNING, "%(asctime)s %(message)s", "%H:%M:%S")
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    hide_in_logs()
     logging.getLogger("minigpt_pipeline").setLevel(logging.INFO)
     from minigpt_pipeline.tracking.store import TrackingStoreError
 
