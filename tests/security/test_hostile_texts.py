@@ -83,7 +83,8 @@ def project(make_project: Callable[[str], Path]) -> Path:
 def run(project: Path, *arguments: str) -> str:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "MINIGPT_"))}
     ended = subprocess.run(
-        [sys.executable, "-m", "kedro", "run", *arguments], cwd=project, capture_output=True, timeout=PATIENCE, check=False,
+        [sys.executable, "-m", "kedro", "run", *arguments],
+        cwd=project, capture_output=True, timeout=PATIENCE, check=False,
         env=kept | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "FORCE_COLOR": "0"},
     )  # fmt: skip
     said = (ended.stdout + ended.stderr).decode()
