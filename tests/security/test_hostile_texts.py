@@ -58,10 +58,11 @@ def project(make_project: Callable[[str], Path]) -> Path:
     project = make_project("hostile")
     shutil.copytree(project / "conf/test", project / "conf/hostile")
     add_reviews(project / "data/01_raw/sample_reviews.tar.gz")
-    prompts = {
-        "generation": {"prompts": [f"the best scene {text}" for text in HOSTILE], "quality_texts": None}
-    }
-    (project / "conf/hostile/parameters_generation.yml").write_text(yaml.safe_dump(prompts))
+    prompts = [
+        f"the best scene {text}".replace("${", r"\${") for text in HOSTILE
+    ]  # else a place in the configuration
+    generation = {"generation": {"prompts": prompts, "quality_texts": None}}
+    (project / "conf/hostile/parameters_generation.yml").write_text(yaml.safe_dump(generation))
     (project / "conf/hostile/parameters_incoming.yml").write_text("incoming: {language: null}\n")
     (project / "data/01_raw/incoming/<img src=x onerror=alert(3)>.txt").write_text(
         "\n".join([TEXT, *HOSTILE] * 30)
