@@ -22,7 +22,8 @@ os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 HOOKS = (*(() if is_other_worker() else (TrackingHooks(),)), NodeLines(), WorkerHooks())
 
 # MLflow is ours to drive: a run here is a trained model, not a Kedro session (docs/adr/0002).
-DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow", "kedro-telemetry")
+# Kedro-Viz would keep the words of each error, with addresses and their passwords, in a file of the project.
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow", "kedro-telemetry", "kedro-viz")
 
 
 def _environment_variable(name: str, default: str | None = None) -> str | None:
