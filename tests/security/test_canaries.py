@@ -174,6 +174,32 @@ def _ask_a_server(project: Path) -> str:
     return answers + log.read_text()
 
 
+def test_a_scheduled_run_that_fails(
+    project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import dagster as dg
+
+    from minigpt_pipeline.scheduling.definitions import make_definitions
+    from minigpt_pipeline.scheduling.home import Home
+    from tests.scheduling.conftest import make_settings
+
+    for name, value in list_variables(
+        MLFLOW_TRACKING_URI=f"http://{USER}:{CANARIES['IN_URI']}@{CLOSED}"
+    ).items():
+        monkeypatch.setenv(name, value)
+    home = Home(project)
+    home.make()
+    home.configure("local")
+    job = make_definitions(make_settings(pipeline="ingestion"), home).resolve_job_def("nightly")
+    with dg.DagsterInstance.from_config(str(home.folder)) as instance:
+        ended = job.execute_in_process(instance=instance, raise_on_error=False)
+        said = [str(entry) for entry in instance.all_logs(ended.run_id)]
+
+    assert not ended.success
+    assert "The MLflow store" in "".join(said)
+    assert list_leaks(project, *said, caplog.text) == []
+
+
 @pytest.fixture(scope="module")
 def guarded_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """MLflow's own server, which asks for a name and a password."""
