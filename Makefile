@@ -45,11 +45,12 @@ train-workers: install ## Train with several processes on this machine, a try of
 	@exec $(BIN)/python -m minigpt_pipeline.local_workers --workers $(WORKERS) --env $(ENV) --params "$(PARAMS)"
 
 .PHONY: lint
-lint: install ## Style, types and import contracts
+lint: install ## Style, types, import contracts, and what bandit finds
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml src benchmarks
 
 .PHONY: test
 test: lint ## Lint and the tests (12 minutes at most on two cores)
@@ -66,6 +67,12 @@ test-full: lint ## All tests, also those that take minutes
 .PHONY: test-services
 test-services: install ## MLflow on a real PostgreSQL and an S3-compatible store: a cycle through both, faults (minutes; needs PostgreSQL)
 	MINIGPT_SERVICES=required $(BIN)/pytest tests/services
+
+.PHONY: audit
+audit: install ## Advisories about the packages of requirements.lock (needs the internet), and an SBOM of them in build/sbom.json
+	@mkdir -p build
+	$(BIN)/cyclonedx-py requirements --output-reproducible --pyproject pyproject.toml --output-file build/sbom.json requirements.lock
+	@BIN=$(BIN) .ci/audit
 
 .PHONY: bench
 bench: install ## Measure speed and memory against plain Keras, interleaved (an hour): benchmarks/README.md

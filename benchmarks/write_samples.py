@@ -123,8 +123,8 @@ def find_origin(model_file: Path, metadata: Mapping[str, Any]) -> Origin:
     import mlflow
     from mlflow.exceptions import MlflowException
 
+    from minigpt_pipeline.hidden import hide_password
     from minigpt_pipeline.tracking.lineage import read_lineage
-    from minigpt_pipeline.tracking.store import hide_password
 
     lineage = read_lineage(model_file)
     if lineage is None or lineage.run_id is None:

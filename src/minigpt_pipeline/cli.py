@@ -10,7 +10,6 @@ import os
 import re
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from kedro.utils import find_kedro_project
 from kedro.validation.exceptions import ParameterValidationError
 
 from minigpt_pipeline.datasets.local_dataset import MAKE_IT_FIRST
+from minigpt_pipeline.hidden import hide_password, print_exception, show_controls
 from minigpt_pipeline.model.cluster import is_other_worker
 from minigpt_pipeline.nothing_served import is_nothing_served
 from minigpt_pipeline.progress import erase_bars
@@ -118,11 +118,13 @@ def told(command: Callable[..., Any]) -> Callable[..., Any]:
         except Exception as error:
             message = describe_store_failure(error)
             if message is None and not isinstance(error, FORESEEN):
+                sys.excepthook = print_exception
                 raise
             erase_bars()
             if verbose:
-                traceback.print_exc()
-            raise click.ClickException(message or describe(error, options.get("env"))) from error
+                print_exception(type(error), error, error.__traceback__)
+            shown = message or describe(error, options.get("env"))
+            raise click.ClickException(show_controls(hide_password(shown))) from error
 
     return tell
 

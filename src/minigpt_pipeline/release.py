@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from minigpt_pipeline.commit import read_commit
+from minigpt_pipeline.hidden import escape
 from minigpt_pipeline.model_versions import CHAMPION, DECISION_TAG
 from minigpt_pipeline.quiet import quieten
 

@@ -4,6 +4,7 @@ import os
 
 from kedro.config import OmegaConfigLoader
 
+from minigpt_pipeline.hidden import hide_in_logs
 from minigpt_pipeline.model.cluster import is_other_worker
 from minigpt_pipeline.node_lines import NodeLines
 from minigpt_pipeline.quiet import quieten
@@ -11,6 +12,7 @@ from minigpt_pipeline.tracking.hooks import TrackingHooks
 from minigpt_pipeline.worker_hooks import WorkerHooks
 
 quieten()
+hide_in_logs()
 
 # One heap for Python's strings and pyarrow's columns: with two, what the one frees is of no use to the other. pyarrow
 # reads this when it is imported, which nothing has done yet.
@@ -20,7 +22,8 @@ os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 HOOKS = (*(() if is_other_worker() else (TrackingHooks(),)), NodeLines(), WorkerHooks())
 
 # MLflow is ours to drive: a run here is a trained model, not a Kedro session (docs/adr/0002).
-DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow", "kedro-telemetry")
+# Kedro-Viz would keep the words of each error, with addresses and their passwords, in a file of the project.
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow", "kedro-telemetry", "kedro-viz")
 
 
 def _environment_variable(name: str, default: str | None = None) -> str | None:

@@ -88,7 +88,7 @@ def test_secrets_come_from_the_environment_and_the_example_has_none() -> None:
         "MINIGPT_IMAGE": "minigpt-pipeline"
     }
     required = set(re.findall(r"\$\{(\w+):\?", TEXT))
-    assert required == {"POSTGRES_PASSWORD", "S3_SECRET_KEY", "DOCKER_GROUP"}
+    assert required == {"POSTGRES_PASSWORD", "S3_SECRET_KEY", "DOCKER_GROUP", "MINIGPT_SERVING_KEY"}
 
 
 def test_containers_of_runs_have_volumes_network_and_store_of_the_deployment(
@@ -112,10 +112,10 @@ def test_commands_are_those_of_their_programs() -> None:
     assert (program, name) == ("mlflow", "server")
     assert server.make_context("server", options).params["host"] == "0.0.0.0"
 
-    for name, module in (("schedules", scheduling), ("serving", serving)):
+    for name, module, further in (("schedules", scheduling, ["--behind-proxy"]), ("serving", serving, [])):
         interpreter, option, called, *options = command_of(name)
         assert (interpreter, option, f"{called}.__main__") == ("python", "-m", module.__name__)
-        assert options == ["--host", "0.0.0.0"]
+        assert options == ["--host", "0.0.0.0", *further]
         with pytest.raises(SystemExit, match="0"):
             module.main([*options, "--help"])
     compile(command_of("bucket")[2], "bucket", "exec")

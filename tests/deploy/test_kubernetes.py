@@ -15,6 +15,7 @@ import yaml
 from minigpt_pipeline.cli import run
 from minigpt_pipeline.scheduling.home import Home
 from minigpt_pipeline.scheduling.housekeeping import find_variables
+from minigpt_pipeline.serving.access import OPEN
 
 PROJECT = Path(__file__).parents[2]
 FOLDER = PROJECT / "deploy/kubernetes"
@@ -190,12 +191,26 @@ def test_services_and_policies_name_ports_and_pods_that_there_are() -> None:
             continue
         assert chosen.items() <= labels[name].items()
         assert {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]} <= ports[name]
-    for deployment in ("schedules", "serving"):
+    for deployment, further in (("schedules", ["--behind-proxy"]), ("serving", [])):
         (container,) = dict(list_pods())[deployment]["containers"]
-        assert container["args"][-2:] == ["--host", "0.0.0.0"]
+        assert container["args"][3:] == ["--host", "0.0.0.0", *further]
     store = find("ConfigMap", "minigpt")["data"]["MLFLOW_TRACKING_URI"]
     (port,) = find("Service", "mlflow")["spec"]["ports"]
     assert store == f"http://mlflow:{port['port']}"
+
+
+def test_the_server_has_a_key_and_its_probes_need_none() -> None:
+    (container,) = find("Deployment", "serving")["spec"]["template"]["spec"]["containers"]
+    secrets = [source["secretRef"]["name"] for source in container["envFrom"] if "secretRef" in source]
+    probes = {
+        container[name]["httpGet"]["path"] for name in ("readinessProbe", "livenessProbe", "startupProbe")
+    }
+
+    assert secrets == ["minigpt-serving"]
+    assert list(find("Secret", "minigpt-serving")["stringData"]) == ["MINIGPT_SERVING_KEY"]
+    assert probes <= OPEN
+    others = [pod for name, pod in list_pods() if name != "serving"]
+    assert "minigpt-serving" not in json.dumps(others)  # nobody else has it
 
 
 def test_the_server_has_time_to_end_and_threads_for_its_cores() -> None:

@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 
 from minigpt_pipeline.model.saved_model import TrainedModel
+from minigpt_pipeline.serving.access import Keys
 from minigpt_pipeline.serving.app import make_app
 from minigpt_pipeline.serving.engine import Engine
 from minigpt_pipeline.serving.served_model import ServedModel
@@ -109,13 +110,13 @@ def base_settings() -> ServingSettings:
 @pytest.fixture
 def run_server(base_settings: ServingSettings, tmp_path: Path) -> Callable[..., Any]:
     @contextmanager
-    def run(model: ServedModel | None, **changes: Any) -> Iterator[RunningServer]:
+    def run(model: ServedModel | None, keys: Keys | None = None, **changes: Any) -> Iterator[RunningServer]:
         settings = ServingSettings(**base_settings.model_dump() | changes)
         watch = Watch(tmp_path / "served", 30, settings.log.texts)
         engine = Engine(settings.slots, settings.max_waiting)
         if model is not None:
             engine.use(model)
-        app = make_app(settings, engine, watch)
+        app = make_app(settings, engine, watch, keys=keys)
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=5))
         thread = threading.Thread(target=server.run)
         thread.start()

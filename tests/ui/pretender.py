@@ -30,6 +30,7 @@ class Pretender:
         self.answers: list[tuple[int, dict[str, str], list[bytes]]] = []
         self.received: list[dict[str, Any]] = []
         self.model: dict[str, Any] | None = MODEL
+        self.key = ""
         pretender, page = self, render_page(GenerateRequest)
 
         class Handler(BaseHTTPRequestHandler):
@@ -46,6 +47,9 @@ class Pretender:
             def do_GET(self) -> None:
                 if self.path == "/":
                     self.answer(200, page.headers | {"Content-Type": "text/html"}, [page.html.encode()])
+                elif pretender.key and self.headers["Authorization"] != f"Bearer {pretender.key}":
+                    error = {"error": {"code": "unauthorized", "message": "It wants a key."}}
+                    self.answer(401, JSON, [json.dumps(error).encode()])
                 elif pretender.model is None:
                     self.answer(
                         503, JSON, [b'{"error": {"code": "no_model", "message": "No model is loaded."}}']

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from minigpt_pipeline.serving.requests import GenerateRequest
+from tests.ui.looks import FAINT, OVERFLOWING
 from tests.ui.pretender import JSON, MODEL, Pretender, done, start, token
 from tests.ui.visit import HOSTILE, PROMPT, Visit
 
@@ -207,3 +208,36 @@ def test_a_prompt_with_quotes_is_copied_for_a_shell(pretended: Visit, pretender:
     sent = json.loads(command[-1])
     assert sent["prompt"] == prompt
     assert GenerateRequest(**sent).seed == 42
+
+
+def test_a_key_is_asked_for_and_kept_out_of_what_is_copied(
+    context: BrowserContext, pretender: Pretender
+) -> None:
+    pretender.key = "of-one-who-may-ask-0123"
+    visit = Visit(context.new_page(), pretender.address)
+    visit.open("absent")
+    field = visit.page.get_by_label("Key", exact=True)
+    expect(visit.page.locator("#model")).to_have_text("This server wants a key.")
+    expect(field).to_be_focused()
+    assert visit.page.evaluate(OVERFLOWING) == visit.page.evaluate(FAINT) == []
+
+    field.fill("a-wrong-one")
+    field.press("Enter")
+    expect(visit.page.get_by_text("The server does not know this key.")).to_be_visible()
+    field.fill(pretender.key)
+    visit.page.get_by_role("button", name="Use it").click()
+    expect(visit.page.locator("#model")).to_have_attribute("data-state", "ready")
+    expect(field).to_be_hidden()
+    visit.page.reload()
+    expect(visit.page.locator("#model")).to_have_attribute("data-state", "ready")  # this tab knows it
+
+    pretender.stream(start(), token("the best scene is", 1), done("the best scene is"))
+    visit.generate()
+    visit.wait_for_the_end()
+    copied = visit.copy("Copy as curl")
+    assert '-H "Authorization: Bearer $MINIGPT_SERVING_KEY"' in copied
+    everything = (
+        copied + visit.page.content() + visit.page.url + visit.page.evaluate("JSON.stringify(localStorage)")
+    )
+    assert pretender.key not in everything
+    assert [complaint for complaint in visit.complaints if "401" not in complaint] == []

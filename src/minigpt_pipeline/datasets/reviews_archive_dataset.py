@@ -17,6 +17,7 @@ from tqdm.utils import CallbackIOWrapper
 
 from minigpt_pipeline.datasets.read_ahead import CHUNK_SIZE, ReadAhead
 from minigpt_pipeline.files import DIGEST_LENGTH, digest_file
+from minigpt_pipeline.hidden import hide_password
 from minigpt_pipeline.progress import is_watched, showing_progress
 from minigpt_pipeline.text.imdb import ArchiveMember
 
@@ -57,7 +58,7 @@ class ReviewsArchiveDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
         """Keep where the archive may be; nothing is opened before it is asked for."""
         if url and not sha256:
             raise DatasetError(
-                f"The download {url} has no sha256: a download is only used if its checksum is known"
+                f"The download {hide_password(url)} has no sha256: a download is only used if its checksum is known"
             )
         self.filepath = Path(filepath)
         self.local_file = Path(local_file).expanduser() if local_file else None
@@ -117,7 +118,8 @@ class ReviewsArchiveDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
         import pooch
         import requests
 
-        logger.info("Downloading %s to %s", url, self.filepath)
+        shown = hide_password(url)
+        logger.info("Downloading %s to %s", shown, self.filepath)
         store = pooch.create(
             path=self.filepath.parent,
             base_url="",
@@ -131,9 +133,10 @@ class ReviewsArchiveDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
             store.fetch(self.filepath.name, downloader=downloader)
         except (OSError, ValueError, requests.RequestException) as error:
             raise DatasetError(
-                f"{url} could not be downloaded to {self.filepath} in {DOWNLOAD_RETRIES + 1} tries: {error}. "
+                f"{shown} could not be downloaded to {self.filepath} in {DOWNLOAD_RETRIES + 1} tries: "
+                f"{hide_password(str(error))}. "
                 "Put the archive there by hand, or name one in MINIGPT_IMDB_ARCHIVE"
-            ) from error
+            ) from None  # whose own words have the address; Kedro-Viz keeps those of each error in the chain
 
     def save(self, data: NoReturn) -> None:
         """Refuse: the archive is a source."""
@@ -143,7 +146,11 @@ class ReviewsArchiveDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
         return (self.local_file or self.filepath).is_file()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self.filepath), "local_file": str(self.local_file), "url": self.url}
+        return {
+            "filepath": str(self.filepath),
+            "local_file": str(self.local_file),
+            "url": hide_password(self.url) if self.url else None,
+        }
 
 
 def stream_members(path: Path, max_bytes: int | None = None) -> Iterator[ArchiveMember]:

@@ -29,7 +29,9 @@ FORMAT_VERSION = 4  # a tokenizer that knows which words have capitals
 TOKENIZER_MEMBER = "tokenizer.json"
 DESCRIPTION_MEMBER = "minigpt.json"
 WEIGHTS_MEMBER = "model.weights.h5"
-KERAS_MEMBERS = ("metadata.json", "config.json", WEIGHTS_MEMBER)
+CONFIG_MEMBER = "config.json"
+KERAS_MEMBERS = ("metadata.json", CONFIG_MEMBER, WEIGHTS_MEMBER)
+OUR_MEMBERS = (*KERAS_MEMBERS, TOKENIZER_MEMBER, DESCRIPTION_MEMBER)
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 """The earliest that a zip archive can state; a real time would make equal models differ."""
 
@@ -78,7 +80,7 @@ class TrainedModel:
     @property
     def sequence_length(self) -> int:
         """Context, in tokens."""
-        return int(json.loads(self.keras_members["config.json"])["config"]["sequence_length"])
+        return int(json.loads(self.keras_members[CONFIG_MEMBER])["config"]["sequence_length"])
 
     @property
     def weights_digest(self) -> str:
@@ -91,15 +93,9 @@ class TrainedModel:
 
     @cached_property
     def _model(self) -> "MiniGPT":
-        import keras
+        from minigpt_pipeline.model.from_file import make_model
 
-        from minigpt_pipeline.model import mini_gpt  # noqa: F401 -- registers the classes that the file names
-
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.keras"
-            path.write_bytes(_zip(self.keras_members))
-            model: MiniGPT = keras.saving.load_model(path, compile=False)
-        return model
+        return make_model(self.keras_members[CONFIG_MEMBER], self.keras_members[WEIGHTS_MEMBER])
 
 
 def save_trained_model(path: Path, trained_model: TrainedModel) -> None:
@@ -140,7 +136,13 @@ def load_trained_model(path: Path) -> TrainedModel:
         )
     try:
         with zipfile.ZipFile(path) as archive:
-            members = {name: archive.read(name) for name in archive.namelist()}
+            found = {member.filename: member for member in archive.infolist()}
+            grown = [name for name, member in found.items() if member.compress_type != zipfile.ZIP_STORED]
+            if grown:
+                raise ValueError(
+                    f"{path} has compressed members, {grown[:5]}: this project stores them as they are"
+                )
+            members = {name: archive.read(name) for name in OUR_MEMBERS if name in found}
     except (zipfile.BadZipFile, EOFError) as error:
         raise ValueError(
             f"{path} is damaged or not a `.keras` archive ({error}): train again, or restore it from MLflow"
@@ -151,11 +153,11 @@ def load_trained_model(path: Path) -> TrainedModel:
             f"{path} has format version {description['format_version']}, this version of the project reads "
             f"{FORMAT_VERSION}: update the project, or train again"
         )
-    missing = {*KERAS_MEMBERS, TOKENIZER_MEMBER, DESCRIPTION_MEMBER} - members.keys()
+    missing = set(OUR_MEMBERS) - members.keys()
     if missing:
         raise ValueError(
             f"{path} lacks {sorted(missing)}: expected an archive that the `training` pipeline saved, "
-            f"found {sorted(members)[:5]}"
+            f"found {sorted(found)[:5]}"
         )
     tokenizer = make_tokenizer(json.loads(members[TOKENIZER_MEMBER]))
     # Earlier versions of the project have not written it.

@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
+from minigpt_pipeline.addresses import is_loopback
 from minigpt_pipeline.scheduling.home import Home
 from minigpt_pipeline.scheduling.tied import tie_to
 
@@ -266,7 +267,8 @@ def wait_for(condition: Callable[[], bool], dagster: Dagster) -> None:
 def answers(port: int) -> bool:
     """Return whether Dagster's pages do."""
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/server_info", timeout=PATIENCE_OF_START):
+        address = f"http://{HOST}:{port}/server_info"
+        with urllib.request.urlopen(address, timeout=PATIENCE_OF_START):  # this machine's own # nosec B310
             return True
     except (urllib.error.URLError, OSError):
         return False
@@ -304,9 +306,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--host", default=HOST, help="whose requests reach Dagster's pages: 0.0.0.0 in a container"
     )
+    parser.add_argument(
+        "--behind-proxy",
+        action="store_true",
+        help="something in front of that host asks who they are: Dagster does not, and whoever reaches it can run jobs",
+    )
     parser.add_argument("--port", type=int, default=3000, help="of Dagster's pages (3000)")
     asked = parser.parse_args(arguments)
     home, pages = Home(Path.cwd()), None if asked.headless else Pages(asked.host, asked.port)
+    if pages and not (asked.behind_proxy or is_loopback(pages.host)):
+        parser.error(
+            f"--host {pages.host} lets others than this machine reach Dagster's pages, which ask nobody who they are: "
+            "say --behind-proxy where something in front does, or leave --host out"
+        )
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, raise_ended)
     try:

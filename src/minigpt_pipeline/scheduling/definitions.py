@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import dagster as dg
 
+from minigpt_pipeline.hidden import hide_password
 from minigpt_pipeline.project_lock import SCHEDULE_VARIABLE, find_holder, is_held
 from minigpt_pipeline.scheduling.home import Home
 from minigpt_pipeline.scheduling.kedro_process import KedroProcess
@@ -147,10 +148,10 @@ def run_once(context: dg.OpExecutionContext, name: str, schedule: Schedule, home
     variables = {CYCLE_VARIABLE: cycle, SCHEDULE_VARIABLE: name}
     child = KedroProcess(schedule.arguments, home.project, variables, log)
     context.log.info("MLflow cycle %s, process %s; what it says stays in %s", cycle, child.description, log)
-    code = child.follow(context.log.info)
+    code = child.follow(lambda line: context.log.info(hide_password(line)))
     if code == 0:
         return
-    reason = child.describe_end()
+    reason = hide_password(child.describe_end())
     is_last = context.retry_number >= schedule.retries or child.is_abandoned
     if code == LOCKED:
         if not is_last:
@@ -235,7 +236,7 @@ def tell_mlflow(
         check=False,
     )
     if result.returncode:
-        context.log.warning("MLflow was not told: %s", result.stderr.strip()[-1000:])
+        context.log.warning("MLflow was not told: %s", hide_password(result.stderr.strip())[-1000:])
         return {}
     runs: dict[str, Any] = json.loads(result.stdout)
     return runs

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from minigpt_pipeline.files import replacing
+from minigpt_pipeline.hidden import hide_in_logs
 from minigpt_pipeline.quiet import quieten
 from minigpt_pipeline.scheduling.definitions import UNFINISHED
 from minigpt_pipeline.scheduling.home import Home
@@ -258,6 +259,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING
     )
+    hide_in_logs()
     logger.setLevel(logging.INFO)
     try:
         {"begin": begin, "end": end}[asked.what](Home(Path.cwd()))

@@ -26,7 +26,7 @@ def main() -> None:
     tie_to(int(parent), int(number))
     # Children of what runs in the background ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.execv(command[0], command)  # noqa: S606 -- what it is for
+    os.execv(command[0], command)  # noqa: S606 -- what it is for # nosec B606
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import signal
 import socket
 import sys
@@ -11,9 +12,10 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 
+from minigpt_pipeline.hidden import escape, hide_in_logs
 from minigpt_pipeline.quiet import quieten
+from minigpt_pipeline.serving.access import read_keys
 from minigpt_pipeline.serving.settings import ServingError, ServingSettings, read_settings
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     quieten()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    hide_in_logs()
     logging.getLogger("minigpt_pipeline").setLevel(logging.INFO)
     from minigpt_pipeline.tracking.store import TrackingStoreError
 
@@ -62,11 +65,12 @@ def serve(project: Path, settings: ServingSettings) -> int:
         The exit code.
 
     Raises:
-        ServingError: If the address is taken.
+        ServingError: If the address is taken, or others could reach it without a key.
         TrackingStoreError: If the MLflow store does not answer.
     """
     import uvicorn
 
+    keys = read_keys(os.environ, settings)
     listening = _listen(settings)
 
     from minigpt_pipeline.serving.app import make_app
@@ -89,7 +93,7 @@ def serve(project: Path, settings: ServingSettings) -> int:
 
     registry = ModelRegistry(settings.registered_model)
     follower = ChampionFollower(registry, settings.alias, settings.slots, settings.look_every, use)
-    app = make_app(settings, engine, watch, follower.start, follower.stop)
+    app = make_app(settings, engine, watch, follower.start, follower.stop, keys)
     config = uvicorn.Config(
         app,
         log_level="warning",

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from minigpt_pipeline import __version__
+from minigpt_pipeline.serving.access import Access, Keys
 from minigpt_pipeline.serving.answers import Answer, write_events
 from minigpt_pipeline.serving.engine import Engine
 from minigpt_pipeline.serving.page import add_page
@@ -39,6 +40,7 @@ STATUSES: dict[int | str, dict[str, Any]] = {
         status: {"description": text}
         for status, text in {
             400: "The model knows no word of a prompt, or has not learnt where reviews end.",
+            401: "The server wants a key, in the header `Authorization: Bearer KEY`.",
             413: "The request is larger than the server takes on.",
             429: "There is no room for more texts; `Retry-After` says when to try again.",
             503: "No model is loaded, or the server is being stopped.",
@@ -54,6 +56,7 @@ def make_app(
     watch: Watch,
     start: Callable[[], None] = lambda: None,
     stop: Callable[[], None] = lambda: None,
+    keys: Keys | None = None,
 ) -> FastAPI:
     """Make the application.
 
@@ -63,6 +66,7 @@ def make_app(
         watch: Is told of what is answered and refused.
         start: Called when the application begins.
         stop: Called when it ends.
+        keys: Let in; null lets everybody in.
     """
 
     @asynccontextmanager
@@ -84,6 +88,7 @@ def make_app(
     service = Service(settings, engine, watch)
     max_bytes = settings.max_prompts * settings.max_prompt_characters * BYTES_OF_A_CHARACTER + FURTHER_BYTES
     app.add_middleware(BodyLimit, max_bytes=max_bytes, watch=watch)
+    app.add_middleware(Access, settings=settings, keys=keys or Keys(), watch=watch)  # before a body is read
     app.add_exception_handler(RequestError, service.refuse)
     app.add_exception_handler(RequestValidationError, service.refuse_what_is_wrong)
     app.add_exception_handler(HTTPException, service.refuse_address)
@@ -164,13 +169,13 @@ class Service:
 
     async def refuse(self, _: Request, error: Exception) -> Response:
         """Answer with what was raised."""
-        assert isinstance(error, RequestError)  # noqa: S101 -- the handler of this class
+        assert isinstance(error, RequestError)  # noqa: S101 -- the handler of this class # nosec B101
         self._watch.refused(error.status, error.code)
         return _answer_with(error)
 
     async def refuse_what_is_wrong(self, _: Request, error: Exception) -> Response:
         """Say which fields are wrong, and why."""
-        assert isinstance(error, RequestValidationError)  # noqa: S101
+        assert isinstance(error, RequestValidationError)  # noqa: S101 -- as above # nosec B101
         found = [_describe(one) for one in error.errors()]
         told = "; ".join(
             f"{one['field']}: {one['message']}" if one["field"] else one["message"] for one in found
@@ -180,7 +185,7 @@ class Service:
 
     async def refuse_address(self, request: Request, error: Exception) -> Response:
         """Say that nothing is there, or not with this method."""
-        assert isinstance(error, HTTPException)  # noqa: S101
+        assert isinstance(error, HTTPException)  # noqa: S101 -- as above # nosec B101
         code = error.detail.lower().replace(" ", "_")
         self._watch.refused(error.status_code, code)
         told = RequestError(error.status_code, code, f"{request.method} {request.url.path}: {error.detail}")

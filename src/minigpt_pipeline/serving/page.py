@@ -103,7 +103,7 @@ def render_page(request: type[BaseModel]) -> Page:
     """
     environment = make_environment("minigpt_pipeline.serving")
     style, script = (
-        Markup("".join(environment.loader.get_source(environment, name)[0] for name in names))  # type: ignore[union-attr] # noqa: S704
+        Markup("".join(environment.loader.get_source(environment, name)[0] for name in names))  # type: ignore[union-attr] # noqa: S704 -- our own files # nosec B704
         for names in (STYLES, (SCRIPT,))
     )
     properties = request.model_json_schema()["properties"]
@@ -134,11 +134,7 @@ def render_page(request: type[BaseModel]) -> Page:
         html,
         {
             "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
-            "X-Content-Type-Options": "nosniff",
-            "X-Frame-Options": "DENY",
-            "Referrer-Policy": "no-referrer",
             "Cross-Origin-Opener-Policy": "same-origin",
-            "Cross-Origin-Resource-Policy": "same-origin",
             "Cache-Control": "no-cache",
         },
     )

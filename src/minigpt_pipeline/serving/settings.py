@@ -31,6 +31,10 @@ class ServingSettings(Parameters):
     host: Annotated[str, Field(min_length=1)]
     port: Annotated[int, Field(ge=0, le=65535)]
     """0 takes one that is free."""
+    behind_proxy: bool
+    """Whether something in front asks who they are, so that no key is needed where others than this machine ask."""
+    allowed_hosts: list[str]
+    """Names by which a server for this machine alone is asked, beside its own."""
     alias: Annotated[str, Field(min_length=1)]
     """Of the registered model: which version is served."""
     look_every: Annotated[float, Field(gt=0)]

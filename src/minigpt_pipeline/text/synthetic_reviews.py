@@ -104,7 +104,7 @@ def write_review(film: Film, rng: random.Random) -> Review:
 
 def fresh_reviews(num_reviews: int, seed: int) -> list[Review]:
     """Write reviews, each of a new film."""
-    rng = random.Random(seed)  # noqa: S311 - texts, not secrets
+    rng = random.Random(seed)  # noqa: S311 -- texts, not secrets # nosec B311
     return [write_review(draw_film(rng), rng) for _ in range(num_reviews)]
 
 
@@ -288,7 +288,7 @@ def make_members(num_reviews: int = NUM_REVIEWS, seed: int = SEED) -> dict[str, 
     """
     if num_reviews < 1:
         raise ValueError(f"num_reviews={num_reviews}: an archive needs at least one review")
-    rng = random.Random(seed)  # noqa: S311 - texts, not secrets
+    rng = random.Random(seed)  # noqa: S311 -- texts, not secrets # nosec B311
     members: dict[str, bytes] = {}
     pages: dict[tuple[str, str], list[str]] = {folder: [] for folder in itertools.product(SPLITS, LABELS)}
     for number, (film_number, split, film) in enumerate(_draw_films(rng)):

@@ -59,11 +59,11 @@ def render_model_card(run: Run) -> str:
     """
     parameters, metrics = run.data.params, run.data.metrics
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    environment = jinja2.Environment(
+    environment = jinja2.Environment(  # Markdown, in which HTML means nothing # nosec B701
         loader=loader,
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 -- Markdown
+        autoescape=False,  # noqa: S701
     )
     corpus = find_corpus(parameters)
     return environment.get_template(TEMPLATE).render(

@@ -2,12 +2,14 @@
 
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 PACKAGE_FOLDER = Path(__file__).parents[1]
+MODEL_CODE = Path(__file__).with_name("generator_pyfunc.py")
 MODEL_REQUIREMENTS = ("keras", "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "tensorflow", "tokenizers")
 
 SIGNATURE = ModelSignature(
@@ -31,15 +33,21 @@ SIGNATURE = ModelSignature(
 
 
 def log_model(trained_model: Path) -> None:
-    """Log a `trained_model.keras` to the open run as the pyfunc `model`.
+    """Log a `trained_model.keras` to the open run as the pyfunc `model`."""
+    mlflow.pyfunc.log_model(name="model", **_describe_model(trained_model))
 
-    The package travels with it, and the requirements are named: MLflow takes 20 seconds to infer them.
-    """
-    mlflow.pyfunc.log_model(
-        name="model",
-        python_model=str(Path(__file__).with_name("generator_pyfunc.py")),
-        artifacts={"trained_model": str(trained_model)},
-        code_paths=[str(PACKAGE_FOLDER)],
-        signature=SIGNATURE,
-        pip_requirements=[f"{name}=={version(name)}" for name in MODEL_REQUIREMENTS],
-    )
+
+def pack_model(trained_model: Path, folder: Path) -> None:
+    """Write what `log_model` would log of a `trained_model.keras` to a new folder."""
+    mlflow.pyfunc.save_model(str(folder), **_describe_model(trained_model))
+
+
+def _describe_model(trained_model: Path) -> dict[str, Any]:
+    """Let the package travel with a model, and name the requirements: MLflow takes 20 seconds to infer them."""
+    return {
+        "python_model": str(MODEL_CODE),
+        "artifacts": {"trained_model": str(trained_model)},
+        "code_paths": [str(PACKAGE_FOLDER)],
+        "signature": SIGNATURE,
+        "pip_requirements": [f"{name}=={version(name)}" for name in MODEL_REQUIREMENTS],
+    }

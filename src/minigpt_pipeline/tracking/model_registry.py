@@ -10,8 +10,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
+from minigpt_pipeline.hidden import hide_password
 from minigpt_pipeline.model_versions import CHALLENGER, CHAMPION, DECISION_TAG, PREVIOUS_CHAMPION
-from minigpt_pipeline.tracking.store import TrackingStoreError, hide_password, store_errors
+from minigpt_pipeline.tracking.store import TrackingStoreError, store_errors
 
 MAX_TAG_LENGTH = 5000
 """Characters, of descriptions too; servers' databases take no more."""
@@ -201,8 +202,30 @@ class ModelRegistry:
             RegistryError: If the store has no such version, or its artifacts lack the file.
             TrackingStoreError: If the store has the file, or does not say: that tells nothing of the model.
         """
-        uri = f"models:/{self.name}/{version}/{MODEL_FILE}"
+        return self._download(version, f"/{MODEL_FILE}", folder)
+
+    def fetch_all(self, version: str, folder: Path) -> Path:
+        """Copy all files of a version, which bring code along: nothing of them may be run unseen.
+
+        Args:
+            version: Which.
+            folder: Where to.
+
+        Returns:
+            The folder with the `MLmodel`.
+
+        Raises:
+            RegistryError: If the store has no such version, or its artifacts lack the model.
+            TrackingStoreError: If the store has the file, or does not say: that tells nothing of the model.
+        """
+        copied = self._download(version, "", folder)
+        if not (copied / MODEL_FILE).is_file():
+            raise RegistryError(f"Version {version} of {self.name} has no {MODEL_FILE} that can be fetched")
+        return copied
+
+    def _download(self, version: str, path: str, folder: Path) -> Path:
         try:
+            uri = f"models:/{self.name}/{version}{path}"
             return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
         except store_errors(OSError) as error:
             told = hide_password(str(error))

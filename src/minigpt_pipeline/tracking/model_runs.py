@@ -38,7 +38,7 @@ class MlflowModelRuns:
         """The store's address, without a password."""
         import mlflow
 
-        from minigpt_pipeline.tracking.store import hide_password
+        from minigpt_pipeline.hidden import hide_password
 
         return hide_password(mlflow.get_tracking_uri())
 

@@ -23,6 +23,7 @@ from minigpt_pipeline.model_versions import (
     Trial,
     VersionError,
 )
+from minigpt_pipeline.tracking.own_code import find_foreign
 
 if TYPE_CHECKING:
     from minigpt_pipeline.tracking.model_registry import ModelRegistry
@@ -82,30 +83,32 @@ class MlflowModelVersion:
             return load_trained_model(path)
 
     def try_out(self, prompts: Sequence[str]) -> Trial:
-        """Load it in a fresh process, and let it continue each prompt."""
-        import mlflow
+        """Load it in a fresh process, and let it continue each prompt.
 
-        try:
-            with self.fetch() as path:
-                megabytes = path.stat().st_size / 1e6
-        except VersionError as error:
-            return Trial(str(error))
-        script = Path(__file__).with_name("try_out.py")
-        uri = f"models:/{self._registry.name}/{self.number}"
-        command = [sys.executable, "-P", str(script), uri, json.dumps(list(prompts))]
-        environment = os.environ | {"MLFLOW_TRACKING_URI": mlflow.get_tracking_uri()}
-        try:
-            ended = subprocess.run(
-                command, env=environment, capture_output=True, text=True, timeout=TRIAL_SECONDS, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return Trial(
-                f"a fresh process had no texts of it after {TRIAL_SECONDS:.0f} s", megabytes=megabytes
-            )
-        if ended.returncode:
-            last_line = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
-            return Trial(f"a fresh process can't use it: {_shorten(last_line)}", megabytes=megabytes)
-        return Trial(megabytes=megabytes, **json.loads(ended.stdout.splitlines()[-1]))
+        The process runs the code that the version brings along, as whoever serves it with MLflow would, where that is
+        the code of this project, byte for byte. Other code is not run: whoever may write to the store may have put it
+        there.
+        """
+        from minigpt_pipeline.tracking.model_logging import pack_model
+        from minigpt_pipeline.tracking.model_registry import MODEL_FILE, RegistryError
+
+        with tempfile.TemporaryDirectory() as temporary:
+            try:
+                model = self._registry.fetch_all(self.number, Path(temporary, "version"))
+            except RegistryError as error:
+                return Trial(_first_line(error))
+            file = model / MODEL_FILE
+            if foreign := find_foreign(model):
+                logger.warning(
+                    "Version %s of %s brings along what is not of this version of the project (%s): that is not run, "
+                    "and its weights are tried out with this project's code",
+                    self.number,
+                    self._registry.name,
+                    foreign,
+                )
+                model = Path(temporary, "packed")
+                pack_model(file, model)
+            return _try_out(model, prompts, file.stat().st_size / 1e6)
 
     @contextmanager
     def fetch(self) -> Iterator[Path]:
@@ -139,6 +142,24 @@ class MlflowModelVersion:
         ) as error:
             told = _first_line(error).replace(str(path), path.name) if path else _first_line(error)
             raise VersionError(f"version {self.number}: {told}") from error
+
+
+def _try_out(model: Path, prompts: Sequence[str], megabytes: float) -> Trial:
+    """Run a folder with a model in a fresh process."""
+    script = Path(__file__).with_name("try_out.py")
+    command = [sys.executable, "-P", str(script), str(model), json.dumps(list(prompts))]
+    environment = os.environ | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    try:
+        ended = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=TRIAL_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return Trial(f"a fresh process had no texts of it after {TRIAL_SECONDS:.0f} s", megabytes=megabytes)
+    if ended.returncode:
+        last_line = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
+        told = last_line.replace(f"{model}/artifacts/", "")
+        return Trial(f"a fresh process can't use it: {_shorten(told)}", megabytes=megabytes)
+    return Trial(megabytes=megabytes, **json.loads(ended.stdout.splitlines()[-1]))
 
 
 class MlflowModelVersions:
@@ -337,6 +358,6 @@ def _first_line(error: BaseException) -> str:
 
 
 def _shorten(text: str) -> str:
-    from minigpt_pipeline.tracking.store import hide_password
+    from minigpt_pipeline.hidden import hide_password
 
     return hide_password(text)[:MAX_PROBLEM_LENGTH]

@@ -8,11 +8,11 @@ import pandas as pd
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from rich.console import Console
-from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
 from minigpt_pipeline.expectations.incoming_batch import describe_batch
+from minigpt_pipeline.hidden import escape
 from minigpt_pipeline.monitoring.report import summarize
 from minigpt_pipeline.search.outcome import TRIAL_TYPES
 

@@ -23,6 +23,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from minigpt_pipeline.commit import read_commit
+from minigpt_pipeline.hidden import hide_password
 from minigpt_pipeline.project_lock import SCHEDULE_VARIABLE
 from minigpt_pipeline.tracking.dataset_logging import log_dataset, log_input
 from minigpt_pipeline.tracking.flat_parameters import flatten_parameters
@@ -33,7 +34,6 @@ from minigpt_pipeline.tracking.model_card import render_model_card
 from minigpt_pipeline.tracking.parameter_logging import log_parameters
 from minigpt_pipeline.tracking.store import (
     TrackingStoreError,
-    hide_password,
     quick_answers,
     store_errors,
     tell,

@@ -20,9 +20,9 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from minigpt_pipeline.files import replacing
+from minigpt_pipeline.hidden import hide_password
 
 _RELATIVE_SQLITE = re.compile(r"sqlite:///(?!/)(?P<path>.+)")
-_PASSWORD = re.compile(r"(?<=://)(?P<user>[^:/@\s]*):\S*@|(?<=[?&]password=)[^&\s]*")
 PATIENCE = 10
 """Seconds in which a store shall answer: a user waits for it."""
 
@@ -198,6 +198,8 @@ def _advise(uri: str, reason: str) -> str:
         )
     if "No module named" in reason:
         return INSTALL
+    if "401" in reason or "not authenticated" in reason:
+        return "its server wants a name and a password: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     if uri.startswith("sqlite:"):
         return "put back a copy of it, or move it away, and the next run makes a new one"
     return "start its server, correct its address, or unset MLFLOW_TRACKING_URI to log to mlflow.db in the project"
@@ -269,11 +271,6 @@ def _says_itself(error: BaseException) -> bool:
 def tell(error: Exception) -> str:
     """Return the first line of an error, without a password."""
     return hide_password((str(error).strip() or type(error).__name__).splitlines()[0])
-
-
-def hide_password(text: str) -> str:
-    """Leave the password out of any address in a text."""
-    return _PASSWORD.sub(lambda found: "***" if found["user"] is None else f"{found['user']}:***@", text)
 
 
 def absolute_uri(uri: str, project_path: Path) -> str:

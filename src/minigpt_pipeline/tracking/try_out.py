@@ -1,7 +1,8 @@
-"""A version of the registered model in a fresh process: `python -P try_out.py models:/NAME/VERSION PROMPTS`.
+"""A version of the registered model in a fresh process: `python -P try_out.py FOLDER PROMPTS`.
 
-The process knows nothing of this checkout: the model brings its own code along, as for whoever serves it. PROMPTS is a
-JSON list; the last line of the output is a JSON object with `seconds_per_text`.
+The process knows nothing of this checkout: the model brings its own code along, as for whoever serves it. Whoever calls
+this has seen that it is the project's (`own_code.py`). PROMPTS is a JSON list; the last line of the output is a JSON
+object with `seconds_per_text`.
 """
 
 import json
@@ -12,13 +13,13 @@ import mlflow
 import pandas as pd
 
 
-def main(uri: str, prompts: list[str]) -> None:
+def main(folder: str, prompts: list[str]) -> None:
     """Load a version, write a text for each prompt, and tell how long one takes.
 
     Raises:
         RuntimeError: If a text does not go on behind its prompt.
     """
-    model = mlflow.pyfunc.load_model(uri)
+    model = mlflow.pyfunc.load_model(folder)
     model.predict(
         pd.DataFrame({"prompt": prompts[:1]})
     )  # the first text takes longer: functions are compiled

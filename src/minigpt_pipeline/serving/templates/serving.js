@@ -15,14 +15,16 @@ let asking = null; // the timer of the next question whether a model is there
 
 async function askForModel() {
   try {
-    const response = await fetch("v1/model", { cache: "no-store" });
+    const response = await fetch("v1/model", { cache: "no-store", headers: identify() });
     if (!response.ok) throw await readError(response);
+    showKeyForm(false);
     const isFirst = model === null;
     model = await response.json();
     model.defaults.stop_at_end_of_review = model.has_learnt_ends && (model.defaults.stop_at_end_of_review ?? true);
     describeModel("ready", `${model.model} version ${model.model_version}`);
     applyModel(isFirst);
   } catch (error) {
+    if (error.code === "unauthorized") return askForKey();
     describeModel("absent", error instanceof Refusal ? error.message : "The server does not answer.");
     clearTimeout(asking);
     asking = setTimeout(askForModel, ASK_AGAIN);
@@ -53,6 +55,50 @@ function applyModel(isFirst) {
   ends.checked &&= model.has_learnt_ends;
   find("#stop_at_end_of_review-help").textContent = `this model has ${ends.disabled ? "not " : ""}learnt where reviews end`;
   showChoice();
+}
+
+// ---- Who asks ----
+
+/** The key is in this tab's memory of its session alone; a browser that forbids that asks again behind a reload. */
+let key = readKey();
+
+function readKey() {
+  try {
+    return sessionStorage.getItem("minigpt-key") ?? "";
+  } catch {
+    return "";
+  }
+}
+
+function identify() {
+  return key ? { Authorization: `Bearer ${key}` } : {};
+}
+
+function askForKey() {
+  describeModel("absent", "This server wants a key.");
+  find("#key-error").textContent = key ? "The server does not know this key." : "";
+  const field = find("#key");
+  if (key) field.setAttribute("aria-invalid", "true");
+  const isNew = find("#key-form").hidden;
+  showKeyForm(true);
+  if (isNew || key) field.focus();
+}
+
+function showKeyForm(isShown) {
+  find("#key-form").hidden = !isShown;
+}
+
+function takeKey(event) {
+  event.preventDefault();
+  const field = find("#key");
+  key = field.value.trim();
+  field.value = "";
+  field.removeAttribute("aria-invalid");
+  find("#key-error").textContent = "";
+  try {
+    sessionStorage.setItem("minigpt-key", key);
+  } catch {}
+  askForModel();
 }
 
 // ---- Settings ----
@@ -177,6 +223,7 @@ function findMistake(element) {
 
 /** Show what the server refuses beside the field that it is about, or below the button. */
 function showRefusal(error) {
+  if (error.code === "unauthorized") return askForKey();
   const { code, fields, message, waitSeconds } = error;
   const ofField = { prompt_too_long: "prompt", too_many_tokens: "max_new_tokens" };
   const named = fields.map(({ field, message }) => [form.elements[field.split(".")[0]], message]).filter(([element]) => element);
@@ -281,7 +328,8 @@ class Text {
     const max_new_tokens = this.tokens || this.parameters.max_new_tokens; // no more where it was stopped
     const body = JSON.stringify({ prompt: this.prompt, ...this.parameters, max_new_tokens, seed: this.seed });
     const address = new URL("v1/generate", location.href);
-    return `curl ${address} -H 'Content-Type: application/json' -d '${body.replaceAll("'", "'\\''")}'`;
+    const who = key ? ' -H "Authorization: Bearer $MINIGPT_SERVING_KEY"' : ""; // the shell knows it, the clipboard does not
+    return `curl ${address}${who} -H 'Content-Type: application/json' -d '${body.replaceAll("'", "'\\''")}'`;
   }
 }
 
@@ -335,7 +383,7 @@ async function write(texts, signal) {
   const sentAt = performance.now();
   const response = await fetch("v1/generate", {
     method: "POST",
-    headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
+    headers: { "Content-Type": "application/json", Accept: "text/event-stream", ...identify() },
     body: JSON.stringify({ prompt: given, ...sampling, seed: seeds, stream: true }),
     signal,
   });
@@ -457,6 +505,8 @@ form.addEventListener("input", (event) => {
   showChoice();
   remember();
 });
+
+find("#key-form").addEventListener("submit", takeKey);
 
 document.addEventListener("visibilitychange", () => document.hidden || askForModel()); // there may be a new version
 
