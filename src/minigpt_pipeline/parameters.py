@@ -23,7 +23,7 @@ class Parameters(BaseModel):
     Only what is off has a default, namely off; every value lies in `conf/`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DocumentsParameters(Parameters):
@@ -36,6 +36,10 @@ class DocumentsParameters(Parameters):
     alone."""
     one_document: Literal["file", "block"] | None = None
     """Of text files: a whole file, or a block between blank lines; null means a block where there is one file alone."""
+    max_megabytes: Annotated[float, Field(gt=0.0)] | None = None
+    """Of a parquet file, unpacked; null means any. Other files are as large as they lie there."""
+    max_documents: Annotated[int, Field(ge=1)] | None = None
+    """Of tables and blocks, all files together; null means any."""
 
 
 class IngestionParameters(Parameters):
@@ -109,6 +113,8 @@ class IncomingParameters(Parameters):
 
     max_megabytes: Annotated[float, Field(gt=0.0)]
     """Of a batch, unpacked."""
+    max_reviews: Annotated[int, Field(ge=1)] | None = None
+    """Of a batch of tables or texts; null means any."""
     min_reviews: Annotated[int, Field(ge=1)]
     max_rejected_share: Share
     max_duplicate_share: Share
