@@ -5,6 +5,7 @@ Kedro builds and checks every model before the first node runs, so that a wrong 
 """
 
 import math
+from collections import Counter
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -496,8 +497,8 @@ class SweepParameters(Parameters):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        names = [parameter.name for parameter in self.space]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        counts = Counter(parameter.name for parameter in self.space)
+        if twice := sorted(name for name, count in counts.items() if count > 1):
             raise ValueError(f"The space names {', '.join(twice)} twice: conf/base/parameters_sweep.yml")
         return self
 

@@ -131,7 +131,13 @@ def _remove_source(path: Path, stamp: tuple[Any, ...]) -> None:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    table = pq.read_table(path)
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise DatasetError(
+            f"{path} is damaged ({error}): move {path.parent / ORIGINAL} back to the incoming folder, and remove "
+            f"{path.parent}"
+        ) from error
     version = (table.schema.metadata or {}).get(FORMAT_VERSION_KEY)
     if version != FORMAT_VERSION:
         raise DatasetError(

@@ -16,7 +16,9 @@ import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter
 
 from minigpt_pipeline.files import replacing
 from minigpt_pipeline.text.tokenizer import Tokenizer
@@ -30,6 +32,9 @@ TOKENIZER_MEMBER = "tokenizer.json"
 DESCRIPTION_MEMBER = "minigpt.json"
 WEIGHTS_MEMBER = "model.weights.h5"
 KERAS_MEMBERS = ("metadata.json", "config.json", WEIGHTS_MEMBER)
+MEMBERS = (*KERAS_MEMBERS, TOKENIZER_MEMBER, DESCRIPTION_MEMBER)
+MAX_SEQUENCE_LENGTH = 1 << 20
+"""Tokens: tables of places are made before the weights are read."""
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 """The earliest that a zip archive can state; a real time would make equal models differ."""
 
@@ -98,7 +103,12 @@ class TrainedModel:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.keras"
             path.write_bytes(_zip(self.keras_members))
-            model: MiniGPT = keras.saving.load_model(path, compile=False)
+            try:
+                model: MiniGPT = keras.saving.load_model(path, compile=False)
+            except Exception as error:  # of Keras, of any kind
+                raise ValueError(
+                    f"The model can't be made from its file ({error!r}): train again, or restore it from MLflow"
+                ) from error
         return model
 
 
@@ -139,21 +149,31 @@ def load_trained_model(path: Path) -> TrainedModel:
             f"There is no trained model at {path}: run `kedro run --pipelines training` first"
         )
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = {name: archive.read(name) for name in archive.namelist()}
-    except (zipfile.BadZipFile, EOFError) as error:
+        return _read_trained_model(path)
+    except _UnreadableModelError:
+        raise
+    # What JSON holds may be of any shape, and nobody can foresee what a library raises on a file that was made up.
+    except Exception as error:
         raise ValueError(
-            f"{path} is damaged or not a `.keras` archive ({error}): train again, or restore it from MLflow"
+            f"{path} is damaged or not a `.keras` archive ({error!r}): train again, or restore it from MLflow"
         ) from error
+
+
+class _UnreadableModelError(ValueError):
+    """What is wrong with a file is known."""
+
+
+def _read_trained_model(path: Path) -> TrainedModel:
+    members = _read_members(path)
     description = json.loads(members.get(DESCRIPTION_MEMBER, b"{}"))
     if description.get("format_version", FORMAT_VERSION) != FORMAT_VERSION:
-        raise ValueError(
-            f"{path} has format version {description['format_version']}, this version of the project reads "
+        raise _UnreadableModelError(
+            f"{path} has format version {description['format_version']!r}, this version of the project reads "
             f"{FORMAT_VERSION}: update the project, or train again"
         )
-    missing = {*KERAS_MEMBERS, TOKENIZER_MEMBER, DESCRIPTION_MEMBER} - members.keys()
+    missing = set(MEMBERS) - members.keys()
     if missing:
-        raise ValueError(
+        raise _UnreadableModelError(
             f"{path} lacks {sorted(missing)}: expected an archive that the `training` pipeline saved, "
             f"found {sorted(members)[:5]}"
         )
@@ -161,16 +181,61 @@ def load_trained_model(path: Path) -> TrainedModel:
     # Earlier versions of the project have not written it.
     encoding = description.get("encoding", tokenizer.encoding_digest)
     if encoding != tokenizer.encoding_digest:
-        raise ValueError(
+        raise _UnreadableModelError(
             f"{path}: its tokenizer encodes texts otherwise here ({tokenizer.encoding_digest}) than where the model "
-            f"was trained ({encoding}), and so would be asked about other tokens than it has learnt: use the version "
+            f"was trained ({encoding!r}), and so would be asked about other tokens than it has learnt: use the version "
             "of the project and of its libraries that trained it, or train again"
         )
-    return TrainedModel(
-        keras_members={name: members[name] for name in KERAS_MEMBERS},
-        tokenizer=tokenizer,
-        metadata=description["metadata"],
+    metadata = TypeAdapter(dict[str, MetadataValue]).validate_python(description["metadata"], strict=True)
+    trained_model = TrainedModel({name: members[name] for name in KERAS_MEMBERS}, tokenizer, metadata)
+    _check_sizes(trained_model)
+    return trained_model
+
+
+def _read_members(path: Path) -> dict[str, bytes]:
+    """Read the members that are ours, which are stored as they are: what says that it is larger is a bomb."""
+    with zipfile.ZipFile(path) as archive:
+        infos = [info for info in archive.infolist() if info.filename in MEMBERS]
+        if sum(info.file_size for info in infos) > path.stat().st_size:
+            raise _UnreadableModelError(
+                f"{path} unpacks to more than it has, which no file of this project does: train again, or restore it "
+                "from MLflow"
+            )
+        members = {}
+        for info in infos:
+            with archive.open(info) as file:
+                members[info.filename] = file.read(info.file_size + 1)
+    return members
+
+
+def _check_sizes(trained_model: TrainedModel) -> None:
+    """See that the weights are as many as the sizes say, before a model of any size is made."""
+    sizes = _Sizes.model_validate(json.loads(trained_model.keras_members["config.json"])["config"])
+    if sizes.vocabulary_size != len(trained_model.tokenizer):
+        raise ValueError(
+            f"vocabulary_size={sizes.vocabulary_size}, and the tokenizer has {len(trained_model.tokenizer)} tokens"
+        )
+    heads_width = sizes.num_heads * sizes.head_dim
+    least = sizes.vocabulary_size * sizes.embed_dim + sizes.num_blocks * sizes.embed_dim * (
+        4 * heads_width + 2 * sizes.feed_forward_dim
     )
+    size = len(trained_model.keras_members[WEIGHTS_MEMBER])
+    if 4 * least > size:  # float32
+        raise ValueError(f"its sizes need {4 * least} bytes of weights at least, and it has {size}")
+
+
+class _Sizes(BaseModel):
+    """What the size of a model follows from; further fields are Keras' and the model's own."""
+
+    model_config = ConfigDict(strict=True)
+
+    vocabulary_size: PositiveInt
+    sequence_length: Annotated[int, Field(ge=1, le=MAX_SEQUENCE_LENGTH)]
+    embed_dim: PositiveInt
+    num_heads: PositiveInt
+    head_dim: PositiveInt
+    feed_forward_dim: PositiveInt
+    num_blocks: PositiveInt
 
 
 def _to_json(value: object) -> bytes:

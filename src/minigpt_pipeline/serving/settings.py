@@ -95,7 +95,7 @@ def read_settings(project: Path) -> ServingSettings:
     except Exception as error:  # of YAML, OmegaConf and Kedro, which have nothing in common
         raise ServingError(f"{SOURCE} can't be read: {str(error).strip()}") from error
     try:
-        return ServingSettings(**values)
+        return ServingSettings.model_validate(values)
     except ValidationError as error:
         found = error.errors()[0]
         field = ".".join(map(str, found["loc"]))
