@@ -104,8 +104,9 @@ def read_checkpoint(path: Path, fingerprint: Fingerprint) -> Checkpoint:
             raise
         # A digest is no proof of who has written it, and NumPy evaluates the heads of arrays as Python's literals.
         except Exception as error:
+            told = " ".join(str(error).split())
             raise UnusableCheckpointError(
-                f"what it holds is no checkpoint of this project: {error}"
+                f"what it holds is no checkpoint of this project: {told}"
             ) from error
     return Checkpoint(description.step, description.state, arrays)
 

@@ -106,8 +106,8 @@ class StudyStore:
             return RDBStorage(f"sqlite:///{self.path}")
         except (DatabaseError, RuntimeError) as error:
             raise StudyError(
-                f"{self.path} can't be read as the trials of a search ({str(error).partition(chr(10))[0]}): restore it, or "
-                "move it away to begin a new search"
+                f"{self.path} can't be read as the trials of a search ({str(error).partition(chr(10))[0]}): restore "
+                "it, or move it away to begin a new search"
             ) from error
 
     def _compare(self, study: "Study", fingerprint: Mapping[str, str]) -> None:

@@ -27,7 +27,8 @@ def make_tokenizer(content: dict[str, Any]) -> Tokenizer:
         tokens, merges, forms = (_read_strings(content, name) for name in ("tokens", "merges", "forms"))
         return SubwordTokenizer(tokens, merges, forms)
     raise ValueError(
-        f"tokenizer={str(kind)[:60]!r} is none of `word` and `subword`: make it again with `kedro run --pipelines vectorization`"
+        f"tokenizer={str(kind)[:60]!r} is none of `word` and `subword`: make it again with "
+        "`kedro run --pipelines vectorization`"
     )
 
 

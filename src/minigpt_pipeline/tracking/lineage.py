@@ -62,5 +62,6 @@ def read_lineage(filepath: Path) -> Lineage | None:
     except ValidationError as error:
         told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:3])
         raise DatasetError(
-            f"{lineage_path(filepath)} is no lineage ({told}): remove it, and run the pipeline that makes {filepath.name}"
+            f"{lineage_path(filepath)} is no lineage ({told}): remove it, and run the pipeline that makes "
+            f"{filepath.name}"
         ) from error
