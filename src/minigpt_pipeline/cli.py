@@ -23,6 +23,7 @@ from kedro.utils import find_kedro_project
 from kedro.validation.exceptions import ParameterValidationError
 
 from minigpt_pipeline.datasets.local_dataset import MAKE_IT_FIRST
+from minigpt_pipeline.files import printable
 from minigpt_pipeline.model.cluster import is_other_worker
 from minigpt_pipeline.nothing_served import is_nothing_served
 from minigpt_pipeline.progress import erase_bars
@@ -83,6 +84,9 @@ What was killed or interrupted goes on with the same command. One run at a time 
 does, this one ends with exit code 75, or waits with --wait.
 """
 
+MOST_CHARACTERS_OF_YAML = 300
+"""In a message, of what YAML says of a value."""
+
 ARGUMENTS = "minigpt_pipeline.arguments"
 """Under which name a command's context keeps what was typed behind its name."""
 
@@ -122,7 +126,9 @@ def told(command: Callable[..., Any]) -> Callable[..., Any]:
             erase_bars()
             if verbose:
                 traceback.print_exc()
-            raise click.ClickException(message or describe(error, options.get("env"))) from error
+            told = message or describe(error, options.get("env"))
+            # A message may quote what somebody has put into a file: no line of it writes to the terminal what it likes.
+            raise click.ClickException("\n".join(map(printable, told.split("\n")))) from error
 
     return tell
 
@@ -293,7 +299,17 @@ class RunCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep them, then read them."""
         ctx.meta[ARGUMENTS] = [*args]
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # of YAML and OmegaConf, which have nothing in common
+            told = " ".join(str(error).split())[:MOST_CHARACTERS_OF_YAML]
+            raise click.BadParameter(
+                f"a value is no YAML ({printable(told)}): put it in quotes, NAME='\"VALUE\"'",
+                ctx,
+                param_hint="--params",
+            ) from error
 
 
 run = RunCommand(

@@ -193,7 +193,7 @@ def stream_members(
     # Of a header that somebody has made up, tarfile also raises ValueError, OverflowError, RecursionError and others.
     except Exception as error:
         raise DatasetError(
-            f"{path} can't be read as a tar archive ({error}): it may be cut off or something else; "
+            f"{path} can't be read as a tar archive ({printable(str(error))}): it may be cut off or something else; "
             "get it again and compare its checksum"
         ) from error
 

@@ -79,6 +79,7 @@ def make_app(
         summary="The champion of the registered model goes on with a text.",
         docs_url=None,  # its page would load its parts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # a redirection is made of the request's host and query, whatever these are
         lifespan=live,
     )
     service = Service(settings, engine, watch)
@@ -183,7 +184,9 @@ class Service:
         assert isinstance(error, HTTPException)  # noqa: S101
         code = error.detail.lower().replace(" ", "_")
         self._watch.refused(error.status_code, code)
-        told = RequestError(error.status_code, code, f"{request.method} {request.url.path}: {error.detail}")
+        told = RequestError(
+            error.status_code, code, f"{request.method} {request.scope['path']}: {error.detail}"
+        )
         response = _answer_with(told)
         response.headers.update(error.headers or {})
         return response

@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from minigpt_pipeline.files import printable
 from minigpt_pipeline.parameters import DocumentsParameters
 from minigpt_pipeline.text.imdb import ArchiveMember, decode, tabulate_reviews
 
@@ -161,7 +162,7 @@ def _read_csv(
             nrows=0 if not columns else settings.max_documents and settings.max_documents + 1,
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
-        raise ValueError(f"{member.name} can't be read as a table: {error}") from error
+        raise ValueError(f"{member.name} can't be read as a table: {printable(str(error))}") from error
     return table[columns], names
 
 
@@ -194,7 +195,7 @@ def _read_parquet(member: ArchiveMember, wanted: Sequence[str], settings: Docume
             check_count(num_rows, settings.max_documents, member.name)
             pieces.append(piece.to_pandas())
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{member.name} is no parquet file: {error}") from error
+        raise ValueError(f"{member.name} is no parquet file: {printable(str(error))}") from error
     return pd.concat(pieces[1:] or pieces, ignore_index=True), names
 
 

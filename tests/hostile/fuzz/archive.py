@@ -15,8 +15,8 @@ from tests.hostile.fuzz.target import Target
 MAX_BYTES = 2_000_000
 MAX_FILES = 200
 NAMES = (
-    "batch.tar", "batch.tar.gz", "batch.zip", "a.csv", "a.tsv", "a.jsonl", "a.parquet", "a.txt", "archive.tar", "repaired.tar",
-    "repaired.zip", "own.csv", "own.jsonl", "own.txt", "own.parquet",
+    "batch.tar", "batch.tar.gz", "batch.zip", "a.csv", "a.tsv", "a.jsonl", "a.parquet", "a.txt",
+    "archive.tar", "repaired.tar", "repaired.zip", "own.csv", "own.jsonl", "own.txt", "own.parquet",
 )  # fmt: skip
 """What an input is read as, by its first byte."""
 
@@ -36,10 +36,15 @@ def make_seeds() -> Iterator[bytes]:
         "a.csv": tables[0].encode(),
     }
     contents = {
-        "csv": tables[0].encode(), "tsv": tables[0].replace(",", "\t").encode(), "jsonl": lines.encode(),
-        "parquet": parquet.getvalue(), "txt": b"A fine film.\n\nSlow, dull.\n", "tar": pack_tar(files), "gz": pack_tar(files, "gz"),
+        "csv": tables[0].encode(),
+        "tsv": tables[0].replace(",", "\t").encode(),
+        "jsonl": lines.encode(),
+        "parquet": parquet.getvalue(),
+        "txt": b"A fine film.\n\nSlow, dull.\n",
+        "tar": pack_tar(files),
+        "gz": pack_tar(files, "gz"),
         "zip": pack_zip(files),
-    }  # fmt: skip
+    }
     for number, name in enumerate(NAMES):
         yield bytes([number]) + contents[name.rpartition(".")[2]]
     yield bytes([NAMES.index("a.csv")]) + tables[1].encode()

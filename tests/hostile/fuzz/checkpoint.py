@@ -3,11 +3,11 @@
 import hashlib
 import io
 import json
-import struct
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,6 @@ BETWEEN_MEMBERS = b"\n\xff\n"
 def make_seeds() -> Iterator[bytes]:
     """Yield a small file of each kind."""
     from minigpt_pipeline.datasets.arrow_table_dataset import write_parquet
-    from minigpt_pipeline.datasets.ngram_model_dataset import NgramModelDataset  # noqa: F401 -- its format is known
     from minigpt_pipeline.model.checkpoint import Checkpoint, write_checkpoint
     from minigpt_pipeline.model.saved_model import TrainedModel, save_trained_model
     from minigpt_pipeline.text.served_text import Refusals, ServedText, write_line
@@ -85,10 +84,25 @@ def make_seeds() -> Iterator[bytes]:
     np.savez(buffer, allow_pickle=False, minigpt_format_version=np.array(4), counts=np.arange(3))
     yield bytes([7]) + buffer.getvalue()
     text = ServedText(
-        at="2026-11-26T10:00:00.000+00:00", request_id="r", index=0, model="m", model_version="1", data="d", prompt_tokens=3,
-        unknown_tokens=0, new_tokens=2, finish_reason="length", waited=0.1, first_token=0.2, seconds=0.5, seq_rep_4=None,
-        distinct_2=1.0, seed=1, prompt="a", text="a film",
-    )  # fmt: skip
+        at="2026-11-26T10:00:00.000+00:00",
+        request_id="r",
+        index=0,
+        model="m",
+        model_version="1",
+        data="d",
+        prompt_tokens=3,
+        unknown_tokens=0,
+        new_tokens=2,
+        finish_reason="length",
+        waited=0.1,
+        first_token=0.2,
+        seconds=0.5,
+        seq_rep_4=None,
+        distinct_2=1.0,
+        seed=1,
+        prompt="a",
+        text="a film",
+    )
     refusals = Refusals(
         at=text.at, status=429, code="overloaded", count=3, model="m", model_version="1", data="d"
     )
@@ -109,48 +123,13 @@ def pack_members(content: bytes, names: tuple[str, ...]) -> bytes:
 
 def prepare() -> Callable[[bytes], None]:
     """Return what reads an input as its first byte says."""
-    from datetime import UTC, datetime
-
     from kedro.io import DatasetError
 
-    from minigpt_pipeline.datasets import (
-        JsonDataset,
-        NgramModelDataset,
-        TableDataset,
-        TextTableDataset,
-        TokenizerDataset,
-    )
-    from minigpt_pipeline.datasets.served_texts_dataset import ServedTextsDataset
-    from minigpt_pipeline.model.checkpoint import FORMAT_NAME, read_checkpoint
-    from minigpt_pipeline.model.saved_model import load_trained_model
-    from minigpt_pipeline.text.served_days import ServedDays
-    from minigpt_pipeline.tracking.lineage import lineage_path, read_lineage
+    from minigpt_pipeline.model.checkpoint import FORMAT_NAME
 
     folder = Path(tempfile.mkdtemp(prefix="minigpt-fuzz-"))
     names = ("metadata.json", "config.json", "model.weights.h5", "tokenizer.json", "minigpt.json")
-
-    def read(kind: str, path: Path, body: bytes) -> Any:
-        if kind in {"keras", "members"}:
-            return load_trained_model(path)
-        if kind in {"checkpoint", "digested"}:
-            return read_checkpoint(path, FINGERPRINT)
-        if kind == "lineage":
-            lineage_path(path).write_bytes(body)
-            return read_lineage(path)
-        if kind == "served":
-            (folder / "2026-11-26.jsonl").write_bytes(body)
-            days = ServedTextsDataset(path=str(folder), data="d").load().days
-            return ServedDays(datetime(2026, 11, 27, tzinfo=UTC), "d", days).read(None, 3)
-        if kind == "parquet":
-            TextTableDataset(filepath=str(path)).load()
-        datasets = {
-            "json": JsonDataset,
-            "parquet": TableDataset,
-            "npz": NgramModelDataset,
-            "tokenizer": TokenizerDataset,
-        }
-        content = datasets[kind](filepath=str(path)).load()
-        return content.encoding_digest if kind == "tokenizer" else content
+    readers = list_readers()
 
     def take(content: bytes) -> None:
         kind = KINDS[content[0] % len(KINDS)] if content else KINDS[0]
@@ -160,10 +139,10 @@ def prepare() -> Callable[[bytes], None]:
             body += hashlib.sha256(body).digest()
         elif kind == "members":
             body = pack_members(body, names)
-        path = folder / "file"
+        path = folder / "2026-11-26.jsonl"
         path.write_bytes(body)
         try:
-            read(kind, path, body)
+            readers[kind](path)
         except (ValueError, DatasetError) as error:
             if type(error).__module__.startswith(("json", "zipfile", "pydantic")) or not str(error).strip():
                 raise UnexplainedError(f"{kind}: {error!r} does not say what to do") from error
@@ -171,9 +150,36 @@ def prepare() -> Callable[[bytes], None]:
     return take
 
 
-def struct_of_zip_end(num_entries: int, size: int, start: int) -> bytes:
-    """Return the end of a zip archive."""
-    return struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, num_entries, num_entries, size, start, 0)
+def list_readers() -> dict[str, Callable[[Path], Any]]:
+    """Return what reads a file of each kind."""
+    from minigpt_pipeline import datasets
+    from minigpt_pipeline.model.checkpoint import read_checkpoint
+    from minigpt_pipeline.model.saved_model import load_trained_model
+    from minigpt_pipeline.text.served_days import ServedDays
+    from minigpt_pipeline.tracking.lineage import lineage_path, read_lineage
+
+    def read_beside(path: Path) -> Any:
+        lineage_path(path).write_bytes(path.read_bytes())
+        return read_lineage(path)
+
+    def read_served(path: Path) -> Any:
+        days = datasets.ServedTextsDataset(path=str(path.parent), data="d").load().days
+        return ServedDays(datetime(2026, 11, 27, tzinfo=UTC), "d", days).read(None, 3)
+
+    def read_tables(path: Path) -> Any:
+        datasets.TextTableDataset(filepath=str(path)).load()
+        return datasets.TableDataset(filepath=str(path)).load()
+
+    return {
+        **dict.fromkeys(("checkpoint", "digested"), lambda path: read_checkpoint(path, FINGERPRINT)),
+        **dict.fromkeys(("keras", "members"), load_trained_model),
+        "json": lambda path: datasets.JsonDataset(filepath=str(path)).load(),
+        "lineage": read_beside,
+        "parquet": read_tables,
+        "npz": lambda path: datasets.NgramModelDataset(filepath=str(path)).load(),
+        "served": read_served,
+        "tokenizer": lambda path: datasets.TokenizerDataset(filepath=str(path)).load().encoding_digest,
+    }
 
 
 TARGET = Target(make_seeds, prepare, max_megabytes=2000)

@@ -41,56 +41,68 @@ def make_seeds() -> Iterator[bytes]:
 def prepare() -> Callable[[bytes], None]:
     """Return what gives an input to the model that it names."""
     import click
-    from kedro.framework.cli.utils import _split_params
-    from pydantic import BaseModel, ValidationError
+    from pydantic import ValidationError
 
-    from minigpt_pipeline import parameters
-    from minigpt_pipeline.scheduling.schedule_settings import check_settings
-    from minigpt_pipeline.serving.settings import ServingSettings
-
-    models = {
-        name.removesuffix("Parameters").lower(): model
-        for name, model in vars(parameters).items()
-        if isinstance(model, type) and issubclass(model, parameters.Parameters) and name.endswith("Parameters")
-    } | {"compute": parameters.ComputeSettings, "serving": ServingSettings}  # fmt: skip
-    context = click.Context(click.Command("run"))
-    param = click.Option(["--params"])
-
-    def validate(model: type[BaseModel], value: Any) -> None:
-        made = model.model_validate(value)
-        again = model.model_validate(made.model_dump())
-        if again != made:
-            raise UnexplainedError(f"{made!r} is read again as {again!r}")
-        if has_infinite(made.model_dump()):
-            raise UnexplainedError(f"{made!r} has a number that is not finite")
+    models = list_models()
 
     def take(content: bytes) -> None:
         name, _, body = content.partition(SEPARATOR)
-        group = name.decode("ascii", "replace")
-        text = body.decode("utf-8", "surrogateescape")
         try:
-            if group == "params":
-                values = _split_params(context, param, text)
-                for key, value in values.items():
-                    if key in models:
-                        validate(models[key], value)
-            elif group == "schedules":
-                check_settings(json.loads(text), PROJECT)
-            else:
-                validate(models.get(group, parameters.ModelParameters), json.loads(text))
+            give(models, name.decode("ascii", "replace"), body.decode("utf-8", "surrogateescape"))
         except ValidationError as error:
             if not all(one["msg"] for one in error.errors(include_url=False)):
                 raise UnexplainedError(str(error)) from error
-        except (
-            RecursionError
-        ) as error:  # of the JSON that the fuzzer writes, not of what a model does with it
-            if "json" not in str(error) and "decoding" not in str(error):
-                raise
         except (ValueError, click.ClickException) as error:
             if not str(error).strip():
                 raise UnexplainedError(repr(error)) from error
 
     return take
+
+
+def list_models() -> dict[str, Any]:
+    """Return all models of parameters, by the names that they have in `conf`."""
+    from minigpt_pipeline import parameters
+    from minigpt_pipeline.serving.settings import ServingSettings
+
+    models = {
+        name.removesuffix("Parameters").lower(): model
+        for name, model in vars(parameters).items()
+        if isinstance(model, type)
+        and issubclass(model, parameters.Parameters)
+        and name.endswith("Parameters")
+    }
+    return models | {"compute": parameters.ComputeSettings, "serving": ServingSettings}
+
+
+def give(models: Mapping[str, Any], group: str, text: str) -> None:
+    """Give a value to the model of a group, or a string to `--params`."""
+    from minigpt_pipeline.cli import run
+    from minigpt_pipeline.scheduling.schedule_settings import check_settings
+
+    if group == "params":
+        context = run.make_context("run", ["--params", text])
+        for name, value in context.params["params"].items():
+            if name in models:
+                validate(models[name], value)
+        return
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("It is the fuzzer's own JSON that is nested too deep") from error
+    if group == "schedules":
+        check_settings(value, PROJECT)
+    else:
+        validate(models.get(group, models["model"]), value)
+
+
+def validate(model: Any, value: Any) -> None:
+    """Make a model of a value, and see that it can be made again from what it holds."""
+    made = model.model_validate(value)
+    again = model.model_validate(made.model_dump())
+    if again != made:
+        raise UnexplainedError(f"{made!r} is read again as {again!r}")
+    if has_infinite(made.model_dump()):
+        raise UnexplainedError(f"{made!r} has a number that is not finite")
 
 
 def has_infinite(value: Any) -> bool:
