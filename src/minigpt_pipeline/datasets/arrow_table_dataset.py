@@ -37,9 +37,9 @@ def telling_damage(path: Path) -> Iterator[None]:
     """Say which file it is that can't be read as parquet, and what to do."""
     try:
         yield
-    except FileNotFoundError:
+    except (DatasetError, FileNotFoundError):
         raise
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except Exception as error:  # of pyarrow and pandas, of many kinds where somebody has changed the file
         raise DatasetError(
             f"{path} is damaged or no parquet file ({error}): make it again by running the pipeline that writes it"
         ) from error

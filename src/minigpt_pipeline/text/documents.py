@@ -9,6 +9,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -183,20 +184,33 @@ def _read_tsv(member: ArchiveMember, wanted: Sequence[str], settings: DocumentsP
 
 def _read_parquet(member: ArchiveMember, wanted: Sequence[str], settings: DocumentsParameters) -> Table:
     """Read some columns a piece at a time: a small file can hold one long text for a million rows."""
-    try:
+    with _telling_damage(member):
         table = pq.ParquetFile(pa.BufferReader(member.content))
         names = table.schema_arrow.names
         columns = [name for name in wanted if name in names]
-        pieces, size, num_rows = [pd.DataFrame(columns=columns)], 0, 0
-        for piece in table.iter_batches(ROWS_OF_A_PIECE, columns=columns) if columns else ():
-            size, num_rows = size + piece.nbytes, num_rows + piece.num_rows
-            if settings.max_megabytes is not None and size > settings.max_megabytes * 1e6:
-                raise ValueError(f"{member.name} has more than {settings.max_megabytes:,.0f} MB, unpacked")
-            check_count(num_rows, settings.max_documents, member.name)
-            pieces.append(piece.to_pandas())
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{member.name} is no parquet file: {printable(str(error))}") from error
+        batches = table.iter_batches(ROWS_OF_A_PIECE, columns=columns) if columns else iter(())
+    pieces, size, num_rows = [pd.DataFrame(columns=columns)], 0, 0
+    while True:
+        with _telling_damage(member):
+            piece = next(batches, None)
+            if piece is None:
+                break
+            # What it says of pandas' types is not believed.
+            pieces.append(piece.to_pandas(ignore_metadata=True))
+        size, num_rows = size + piece.nbytes, num_rows + piece.num_rows
+        if settings.max_megabytes is not None and size > settings.max_megabytes * 1e6:
+            raise ValueError(f"{member.name} has more than {settings.max_megabytes:,.0f} MB, unpacked")
+        check_count(num_rows, settings.max_documents, member.name)
     return pd.concat(pieces[1:] or pieces, ignore_index=True), names
+
+
+@contextmanager
+def _telling_damage(member: ArchiveMember) -> Iterator[None]:
+    """Say which file it is, whatever pyarrow raises."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"{member.name} is no parquet file: {printable(str(error))}") from error
 
 
 def _read_json_lines(member: ArchiveMember, wanted: Sequence[str], settings: DocumentsParameters) -> Table:

@@ -66,6 +66,12 @@ class InstantEngine:
     def cancel(self, jobs: Sequence[Any]) -> None:
         pass
 
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
 
 def make_application() -> tuple[Any, Any]:
     """Return the application of a server, and its settings."""
