@@ -67,6 +67,12 @@ test-full: lint ## All tests, also those that take minutes
 test-services: install ## MLflow on a real PostgreSQL and an S3-compatible store: a cycle through both, faults (minutes; needs PostgreSQL)
 	MINIGPT_SERVICES=required $(BIN)/pytest tests/services
 
+.PHONY: fuzz
+fuzz: TARGET ?= all
+fuzz: SECONDS ?= 3600
+fuzz: install ## Look for input that something unexplained happens with (TARGET=archive|standardization|parameters|requests|checkpoint|all SECONDS=3600)
+	$(BIN)/python -m tests.hostile.fuzz $(TARGET) --seconds $(SECONDS)
+
 .PHONY: bench
 bench: install ## Measure speed and memory against plain Keras, interleaved (an hour): benchmarks/README.md
 	$(BIN)/python -m benchmarks

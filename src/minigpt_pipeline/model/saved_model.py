@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter
 
-from minigpt_pipeline.files import replacing
+from minigpt_pipeline.files import printable, replacing
 from minigpt_pipeline.text.tokenizer import Tokenizer
 from minigpt_pipeline.text.tokenizer_json import describe_tokenizer, make_tokenizer
 
@@ -154,8 +154,9 @@ def load_trained_model(path: Path) -> TrainedModel:
         raise
     # What JSON holds may be of any shape, and nobody can foresee what a library raises on a file that was made up.
     except Exception as error:
+        told = printable(" ".join(repr(error).split()))
         raise ValueError(
-            f"{path} is damaged or not a `.keras` archive ({error!r}): train again, or restore it from MLflow"
+            f"{path} is damaged or not a `.keras` archive ({told}): train again, or restore it from MLflow"
         ) from error
 
 

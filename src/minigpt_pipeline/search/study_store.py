@@ -100,11 +100,12 @@ class StudyStore:
         if not self.path.exists():
             with replacing(self.path) as partial:
                 RDBStorage(f"sqlite:///{partial}").engine.dispose()
+        from optuna.exceptions import OptunaError
         from sqlalchemy.exc import DatabaseError
 
         try:
             return RDBStorage(f"sqlite:///{self.path}")
-        except (DatabaseError, RuntimeError) as error:
+        except (DatabaseError, OptunaError, RuntimeError) as error:
             raise StudyError(
                 f"{self.path} can't be read as the trials of a search ({str(error).partition(chr(10))[0]}): restore "
                 "it, or move it away to begin a new search"

@@ -73,8 +73,8 @@ class InstantEngine:
         pass
 
 
-def make_application() -> tuple[Any, Any]:
-    """Return the application of a server, and its settings."""
+def make_application(**changes: Any) -> tuple[Any, Any]:
+    """Return the application of a server, and its settings, some of which are other than those of `conf/base`."""
     from minigpt_pipeline.serving.app import make_app
     from minigpt_pipeline.serving.served_model import ServedModel
     from minigpt_pipeline.serving.settings import read_settings
@@ -98,7 +98,7 @@ def make_application() -> tuple[Any, Any]:
         def begin(self, prompt_ids: list[int], sampling: Any, seed: int) -> Any:
             return SimpleNamespace(seed=seed, has_ended=True, ended_itself=False)
 
-    settings = read_settings(PROJECT)
+    settings = read_settings(PROJECT, changes)
     return make_app(settings, InstantEngine(Model()), Watch()), settings  # type: ignore[arg-type]
 
 
