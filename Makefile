@@ -74,6 +74,12 @@ audit: install ## Advisories about the packages of requirements.lock (needs the 
 	$(BIN)/cyclonedx-py requirements --output-reproducible --pyproject pyproject.toml --output-file build/sbom.json requirements.lock
 	@BIN=$(BIN) .ci/audit
 
+.PHONY: fuzz
+fuzz: TARGET ?= all
+fuzz: SECONDS ?= 3600
+fuzz: install ## Look for input that something unexplained happens with (TARGET=archive|standardization|parameters|requests|checkpoint|all SECONDS=3600)
+	$(BIN)/python -m tests.hostile.fuzz $(TARGET) --seconds $(SECONDS)
+
 .PHONY: bench
 bench: install ## Measure speed and memory against plain Keras, interleaved (an hour): benchmarks/README.md
 	$(BIN)/python -m benchmarks

@@ -104,7 +104,7 @@ SAMPLING = {"temperature": 1.0, "top_k": 10, "top_p": None, "max_new_tokens": 5,
         (
             "SamplingParameters",
             SAMPLING | {"repetition_penalty": float("inf")},
-            "repetition_penalty\n.*less than or equal to 100",
+            "repetition_penalty\n.*finite number",
         ),
         (
             "SamplingParameters",

@@ -83,6 +83,9 @@ What was killed or interrupted goes on with the same command. One run at a time 
 does, this one ends with exit code 75, or waits with --wait.
 """
 
+MOST_CHARACTERS_OF_YAML = 300
+"""In a message, of what YAML says of a value."""
+
 ARGUMENTS = "minigpt_pipeline.arguments"
 """Under which name a command's context keeps what was typed behind its name."""
 
@@ -295,7 +298,17 @@ class RunCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep them, then read them."""
         ctx.meta[ARGUMENTS] = [*args]
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # of YAML and OmegaConf, which have nothing in common
+            told = " ".join(str(error).split())[:MOST_CHARACTERS_OF_YAML]
+            raise click.BadParameter(
+                f"a value is no YAML ({printable(told)}): put it in quotes, NAME='\"VALUE\"'",
+                ctx,
+                param_hint="--params",
+            ) from error
 
 
 run = RunCommand(

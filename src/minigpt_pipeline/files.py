@@ -10,11 +10,59 @@ from pathlib import Path
 DIGEST_LENGTH = 16
 """Of a SHA-256, in hexadecimal digits; MLflow allows 36."""
 
+MAX_DEPTH = 64
+"""Of folders in folders: what walks through them calls itself for each, and paths have an end."""
+
 
 def digest_file(path: Path) -> str:
     """Return the digest of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]
+
+
+def printable(name: str) -> str:
+    r"""Return a name that may go to a terminal, a page and UTF-8: what is no printable character is written as `\x1b`.
+
+    Args:
+        name: Of a file that anybody may have made; bytes that are no UTF-8 as halves of surrogates, as Python has them.
+    """
+    if name.isprintable():
+        return name
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in name
+    )
+
+
+def list_files(entry: Path, max_files: int | None = None) -> list[Path]:
+    """Return a file, or the regular files of a folder, hidden ones and links left out, in a fixed order.
+
+    Args:
+        entry: A file, or a folder that anybody may have filled.
+        max_files: Of a folder; null means any.
+
+    Raises:
+        ValueError: If there are more, or folders lie too deep in each other.
+    """
+    if not entry.is_dir():
+        return [entry]
+    files: list[Path] = []
+    folders = [(entry, 0)]
+    while folders:
+        folder, depth = folders.pop()
+        if depth > MAX_DEPTH:
+            raise ValueError(f"its folders lie more than {MAX_DEPTH} deep in each other")
+        with os.scandir(folder) as found:
+            for one in found:
+                if one.name.startswith("."):
+                    continue
+                if one.is_dir(follow_symlinks=False):
+                    folders.append((Path(one), depth + 1))
+                elif one.is_file(follow_symlinks=False):
+                    files.append(Path(one))
+                if max_files is not None and len(files) + len(folders) > max_files:
+                    raise ValueError(f"it has more than {max_files:,} files")
+    return sorted(files)
 
 
 @contextmanager

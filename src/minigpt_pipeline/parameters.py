@@ -5,6 +5,7 @@ Kedro builds and checks every model before the first node runs, so that a wrong 
 """
 
 import math
+from collections import Counter
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -23,7 +24,7 @@ class Parameters(BaseModel):
     Only what is off has a default, namely off; every value lies in `conf/`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DocumentsParameters(Parameters):
@@ -36,6 +37,10 @@ class DocumentsParameters(Parameters):
     alone."""
     one_document: Literal["file", "block"] | None = None
     """Of text files: a whole file, or a block between blank lines; null means a block where there is one file alone."""
+    max_megabytes: Annotated[float, Field(gt=0.0)] | None = None
+    """Of a parquet file, unpacked; null means any. Other files are as large as they lie there."""
+    max_documents: Annotated[int, Field(ge=1)] | None = None
+    """Of tables and blocks, all files together; null means any."""
 
 
 class IngestionParameters(Parameters):
@@ -109,6 +114,8 @@ class IncomingParameters(Parameters):
 
     max_megabytes: Annotated[float, Field(gt=0.0)]
     """Of a batch, unpacked."""
+    max_reviews: Annotated[int, Field(ge=1)] | None = None
+    """Of a batch of tables or texts; null means any."""
     min_reviews: Annotated[int, Field(ge=1)]
     max_rejected_share: Share
     max_duplicate_share: Share
@@ -490,8 +497,8 @@ class SweepParameters(Parameters):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        names = [parameter.name for parameter in self.space]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        counts = Counter(parameter.name for parameter in self.space)
+        if twice := sorted(name for name, count in counts.items() if count > 1):
             raise ValueError(f"The space names {', '.join(twice)} twice: conf/base/parameters_sweep.yml")
         return self
 

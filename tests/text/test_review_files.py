@@ -130,7 +130,7 @@ def test_what_is_hidden_or_above_is_no_review_file(name: str) -> None:
         ({"a.parquet": to_parquet(pd.DataFrame({"review": ["x"]}))}, "a.parquet has no column 'text'"),
         ({"a.csv": b"text\n\xff\n"}, "a.csv is not UTF-8: byte 0xff at position 5"),
         ({"a.jsonl": '{"text": ["x"]}\n'}, "The text of row 1 of a.jsonl is a list, expected a string"),
-        ({"a.jsonl": '{"text": "\\ud800"}\n'}, "surrogates not allowed"),
+        ({"a.jsonl": '{"text": "\\ud800"}\n'}, "The text of row 1 of a.jsonl has half of a character"),
         ({"a.csv": "text,rating\nx,good\n"}, "The rating of row 1 of a.csv is 'good', expected a whole number"),
         ({"a.csv": "text,rating\nx,11\n"}, "is '11', expected a whole number from 1 to 10"),
         ({"a.csv": "text,rating\nx,nan\n"}, "is 'nan', expected a whole number"),

@@ -1,9 +1,12 @@
 """Columns of any type in a parquet file."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from kedro.io import DatasetError
 
 from minigpt_pipeline.datasets.local_dataset import (
     FORMAT_VERSION,
@@ -22,13 +25,36 @@ class ArrowTableDataset(LocalDataset[pa.Table]):
 
     def read(self, path: Path) -> pa.Table:
         """Read a parquet file of this format version."""
-        table = pq.read_table(path)
-        check_format_version(read_format_version(table.schema), path)
-        return table
+        return read_parquet(path)
 
     def write(self, path: Path, content: pa.Table) -> None:
         """Write a parquet file with the format version in its schema."""
         write_parquet(path, content)
+
+
+@contextmanager
+def telling_damage(path: Path) -> Iterator[None]:
+    """Say which file it is that can't be read as parquet, and what to do."""
+    try:
+        yield
+    except (DatasetError, FileNotFoundError):
+        raise
+    except Exception as error:  # of pyarrow and pandas, of many kinds where somebody has changed the file
+        raise DatasetError(
+            f"{path} is damaged or no parquet file ({error}): make it again by running the pipeline that writes it"
+        ) from error
+
+
+def read_parquet(path: Path) -> pa.Table:
+    """Read a parquet file of this format version.
+
+    Raises:
+        DatasetError: If it is damaged, or of another version.
+    """
+    with telling_damage(path):
+        table = pq.read_table(path)
+    check_format_version(read_format_version(table.schema), path)
+    return table
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:
@@ -47,4 +73,4 @@ def add_format_version(schema: pa.Schema) -> pa.Schema:
 def read_format_version(schema: pa.Schema) -> int | None:
     """Return the format version in a schema's metadata, None where there is none."""
     version = (schema.metadata or {}).get(FORMAT_VERSION_KEY.encode())
-    return int(version) if version and version.isdigit() else None
+    return int(version) if version and version[:10].isdigit() and len(version) < 10 else None  # noqa: PLR2004 -- digits

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
 
-from minigpt_pipeline.files import DIGEST_LENGTH, digest_file
+from minigpt_pipeline.files import DIGEST_LENGTH, digest_file, list_files, printable
 from minigpt_pipeline.progress import track
 from minigpt_pipeline.text.documents import SUFFIXES
 from minigpt_pipeline.text.imdb import ArchiveMember
@@ -21,12 +21,16 @@ class DocumentsDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
 
     Args:
         path: A file, or a folder: of this all files below it that have a known suffix, hidden ones and links left out.
+        max_megabytes: Of the files together; null means any.
         metadata: For Kedro-Viz.
     """
 
-    def __init__(self, *, path: str | None, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, *, path: str | None, max_megabytes: float | None = None, metadata: dict[str, Any] | None = None
+    ) -> None:
         """Keep where the files are; nothing is opened before it is asked for."""
         self.path = Path(path).expanduser() if path else None
+        self.max_megabytes = max_megabytes
         self.metadata = metadata
 
     def load(self) -> Iterator[ArchiveMember]:
@@ -47,6 +51,12 @@ class DocumentsDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
                 f"{self.path} has no texts, expected files that end in {', '.join(SUFFIXES)}: "
                 "name another one with --params texts=FOLDER, or rename them"
             )
+        megabytes = sum(file.stat().st_size for file in known) / 1e6
+        if self.max_megabytes is not None and megabytes > self.max_megabytes:
+            raise DatasetError(
+                f"The texts of {self.path} have {megabytes:,.0f} MB, and {self.max_megabytes:,.0f} MB is the most: "
+                "name fewer of them, or raise max_megabytes in conf/own_text/catalog_ingestion.yml"
+            )
         logger.info("Reading %d of %d files of %s", len(known), len(files), self.path)
         return self._read(known)
 
@@ -58,16 +68,17 @@ class DocumentsDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
 
     def _find(self, path: Path) -> tuple[list[Path], list[Path]]:
         """Return the files that there are, and of these the texts."""
-        files = [path] if path.is_file() else sorted(filter(self._is_text, path.rglob("*")))
+        try:
+            files = list_files(path) if path.is_dir() or path.is_file() else []
+        except (OSError, ValueError) as error:
+            raise DatasetError(
+                f"{path} can't be read: {getattr(error, 'strerror', None) or error}"
+            ) from error
         return files, [file for file in files if file.suffix.lower() in SUFFIXES]
 
     def _name(self, file: Path) -> str:
         folder = self.path if self.path and self.path.is_dir() else file.parent
-        return file.relative_to(folder).as_posix()
-
-    def _is_text(self, file: Path) -> bool:
-        parts = file.relative_to(self.path or file).parts
-        return file.is_file() and not file.is_symlink() and not any(part.startswith(".") for part in parts)
+        return printable(file.relative_to(folder).as_posix())
 
     def _read(self, files: list[Path]) -> Iterator[ArchiveMember]:
         for file in track(files, "Reading texts", len(files), "files"):

@@ -21,8 +21,10 @@ class JsonDataset(LocalDataset[dict[str, Any]]):
         """Read an object of this format version, and take the version out of it."""
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DatasetError(f"{path} is not JSON ({error}): make it again") from error
+        if not isinstance(content, dict):
+            raise DatasetError(f"{path} is no JSON object, but a {type(content).__name__}: make it again")
         check_format_version(content.pop(FORMAT_VERSION_KEY, None), path)
         return dict(content)
 

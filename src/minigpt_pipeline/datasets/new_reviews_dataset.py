@@ -18,7 +18,7 @@ from minigpt_pipeline.datasets.incoming_batches_dataset import (
     find_digest,
     find_stamp,
 )
-from minigpt_pipeline.files import remove, replacing, write_entry_through, write_through
+from minigpt_pipeline.files import printable, remove, replacing, write_entry_through, write_through
 from minigpt_pipeline.text.imdb import REVIEW_COLUMNS, REVIEW_TYPES, tabulate_reviews
 from minigpt_pipeline.text.incoming_batch import BatchOutcome, CheckedBatch
 
@@ -87,7 +87,8 @@ class NewReviewsDataset(AbstractDataset[list[CheckedBatch], pd.DataFrame]):
                 with replacing(folder) as partial:
                     _write(partial, checked)
             except (_ChangedError, FileNotFoundError):
-                logger.warning("%s has changed since it was checked: it stays for the next time", batch.path)
+                told = printable(str(batch.path))
+                logger.warning("%s has changed since it was checked: it stays for the next time", told)
                 return
             write_entry_through(folder.parent)
         elif find_digest(batch.path) != batch.batch_id:
@@ -130,7 +131,13 @@ def _remove_source(path: Path, stamp: tuple[Any, ...]) -> None:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    table = pq.read_table(path)
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise DatasetError(
+            f"{path} is damaged ({error}): move {path.parent / ORIGINAL} back to the incoming folder, and remove "
+            f"{path.parent}"
+        ) from error
     version = (table.schema.metadata or {}).get(FORMAT_VERSION_KEY)
     if version != FORMAT_VERSION:
         raise DatasetError(

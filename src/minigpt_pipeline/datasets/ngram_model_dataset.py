@@ -1,6 +1,5 @@
 """An n-gram model, to compare a GPT with."""
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +26,13 @@ class NgramModelDataset(LocalDataset[NgramModel]):
         try:
             with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
                 arrays = dict(archive)
-        except (zipfile.BadZipFile, ValueError) as error:
+            version = arrays.pop(FORMAT_VERSION_KEY, None)
+            check_format_version(version.item() if version is not None else None, path)
+            return NgramModel.from_arrays(arrays)
+        except DatasetError:
+            raise
+        except Exception as error:  # of zipfile and NumPy, of many kinds where somebody has changed the file
             raise DatasetError(f"{path} is not an archive of arrays ({error}): make it again") from error
-        version = arrays.pop(FORMAT_VERSION_KEY, None)
-        check_format_version(version.item() if version is not None else None, path)
-        return NgramModel.from_arrays(arrays)
 
     def write(self, path: Path, content: NgramModel) -> None:
         """Write the model; equal models give equal bytes."""

@@ -6,7 +6,6 @@ import io
 import logging
 import os
 import tarfile
-import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -16,7 +15,7 @@ from kedro.io import AbstractDataset, DatasetError
 from tqdm.utils import CallbackIOWrapper
 
 from minigpt_pipeline.datasets.read_ahead import CHUNK_SIZE, ReadAhead
-from minigpt_pipeline.files import DIGEST_LENGTH, digest_file
+from minigpt_pipeline.files import DIGEST_LENGTH, digest_file, printable
 from minigpt_pipeline.hidden import hide_password
 from minigpt_pipeline.progress import is_watched, showing_progress
 from minigpt_pipeline.text.imdb import ArchiveMember
@@ -42,6 +41,7 @@ class ReviewsArchiveDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
         url: Where to get the archive if there is none at `filepath`; None means nowhere.
         sha256: Of the download, hexadecimal; needed where there is a `url`.
         local_sha256: Of an archive that is on this machine already; None leaves it unchecked.
+        max_megabytes: Of an archive, unpacked; None means any.
         metadata: For Kedro-Viz.
     """
 
@@ -53,6 +53,7 @@ class ReviewsArchiveDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
         url: str | None = None,
         sha256: str | None = None,
         local_sha256: str | None = None,
+        max_megabytes: float | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         """Keep where the archive may be; nothing is opened before it is asked for."""
@@ -65,6 +66,7 @@ class ReviewsArchiveDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
         self.url = url
         self.sha256 = sha256
         self.local_sha256 = local_sha256
+        self.max_bytes = None if max_megabytes is None else round(max_megabytes * 1e6)
         self.metadata = metadata
 
     def load(self) -> Iterator[ArchiveMember]:
@@ -75,7 +77,7 @@ class ReviewsArchiveDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
         """
         path = self.find()
         logger.info("Reading reviews from %s", path)
-        return stream_members(path)
+        return stream_members(path, self.max_bytes)
 
     def digest(self) -> str:
         """Return the digest of the archive that would be read; nothing is downloaded for it."""
@@ -153,32 +155,37 @@ class ReviewsArchiveDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
         }
 
 
-def stream_members(path: Path, max_bytes: int | None = None) -> Iterator[ArchiveMember]:
+def stream_members(
+    path: Path, max_bytes: int | None = None, max_files: int | None = None
+) -> Iterator[ArchiveMember]:
     """Read the regular files of a tar archive in their order; links, devices and folders are passed over.
 
     Args:
         path: The archive.
-        max_bytes: Of its files, unpacked, with a block for each; null means any.
+        max_bytes: Of the archive, unpacked, and of its files, of which a sparse one is larger than what is stored of
+            it; null means any.
+        max_files: Of its entries; null means any.
+
+    Yields:
+        The files, whose names are `printable`.
 
     Raises:
-        DatasetError: If the file is not a tar archive, gzipped or not, ends too early, or unpacks to more.
+        DatasetError: If the file is not a tar archive, gzipped or not, ends too early, or holds more.
     """
-    size, unpacked, num_others = path.stat().st_size, 0, 0
+    size, num_others = path.stat().st_size, 0
     try:
         with (
             path.open("rb") as file,
             showing_progress("Reading reviews", size, "MB", scale=1e-6) as advance,
             _decompress(CallbackIOWrapper(advance, file, "read"), file.peek(len(GZIP_MAGIC))) as stream,
         ):
-            with io.BufferedReader(ReadAhead(stream), CHUNK_SIZE) as ahead:
+            bounded = stream if max_bytes is None else _Bounded(stream, path.name, max_bytes)
+            with io.BufferedReader(ReadAhead(bounded), CHUNK_SIZE) as ahead:
                 with tarfile.open(fileobj=ahead, mode="r|") as archive:
-                    for member in archive:
-                        unpacked += tarfile.BLOCKSIZE + member.size
-                        if max_bytes is not None and unpacked > max_bytes:
-                            raise DatasetError(f"{path.name} unpacks to more than {max_bytes / 1e6:,.0f} MB")
+                    for member in _list_members(archive, path.name, max_bytes, max_files):
                         content = archive.extractfile(member) if member.isreg() else None
                         if content is not None:
-                            yield ArchiveMember(member.name, content.read())
+                            yield ArchiveMember(printable(member.name), content.read())
                         num_others += not (member.isreg() or member.isdir())
                 # tarfile takes an archive that is cut off between two files for a whole one: gzip's checksum tells, or
                 # the zeros that a tar archive ends with.
@@ -187,12 +194,53 @@ def stream_members(path: Path, max_bytes: int | None = None) -> Iterator[Archive
             if not isinstance(stream, gzip.GzipFile):
                 _check_end_of_archive(file)
         if num_others:
-            logger.warning("%d links or devices in %s were passed over", num_others, path.name)
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+            logger.warning("%d links or devices in %s were passed over", num_others, printable(path.name))
+    except DatasetError:
+        raise
+    # Of a header that somebody has made up, tarfile also raises ValueError, OverflowError, RecursionError and others.
+    except Exception as error:
         raise DatasetError(
-            f"{path} can't be read as a tar archive ({error}): it may be cut off or something else; "
+            f"{path} can't be read as a tar archive ({printable(str(error))}): it may be cut off or something else; "
             "get it again and compare its checksum"
         ) from error
+
+
+def _list_members(
+    archive: tarfile.TarFile, name: str, max_bytes: int | None, max_files: int | None
+) -> Iterator[tarfile.TarInfo]:
+    """Yield the entries of an archive, as long as they stay within the bounds."""
+    unpacked = 0
+    for number, member in enumerate(archive, start=1):
+        unpacked += tarfile.BLOCKSIZE + member.size
+        if member.size < 0:
+            raise tarfile.ReadError(f"a file of {member.size} bytes")
+        if max_bytes is not None and unpacked > max_bytes:
+            raise _say_too_large(name, max_bytes)
+        if max_files is not None and number > max_files:
+            raise DatasetError(f"{name} has more than {max_files:,} files")
+        yield member
+        archive.members.clear()  # it remembers a kilobyte of each
+
+
+class _Bounded:
+    """A stream that raises DatasetError where it has more than some bytes, such as names that nobody would read."""
+
+    def __init__(self, stream: Any, name: str, max_bytes: int) -> None:
+        self._stream, self._name, self._max_bytes, self._num_bytes = stream, name, max_bytes, 0
+
+    def read(self, size: int) -> bytes:
+        piece: bytes = self._stream.read(size)
+        self._num_bytes += len(piece)
+        if self._num_bytes > self._max_bytes:
+            raise _say_too_large(self._name, self._max_bytes)
+        return piece
+
+
+def _say_too_large(name: str, max_bytes: int) -> DatasetError:
+    return DatasetError(
+        f"{name} unpacks to more than {max_bytes / 1e6:,.0f} MB: if it shall be so large, raise max_megabytes in "
+        "conf/base/catalog_ingestion.yml, or of new data in conf/base/parameters_incoming.yml"
+    )
 
 
 def _decompress(file: Any, first_bytes: bytes) -> AbstractContextManager[Any]:

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from kedro.io import AbstractDataset, DatasetError
 
 from minigpt_pipeline.text.served_days import ServedDays
+from minigpt_pipeline.text.served_text import MAX_LINE_SIZE
 
 
 class ServedTextsDataset(AbstractDataset[NoReturn, ServedDays]):
@@ -27,7 +28,11 @@ class ServedTextsDataset(AbstractDataset[NoReturn, ServedDays]):
 
     def load(self) -> ServedDays:
         """Return the days; none where nothing was ever served."""
-        files = {file.stem: _opener(file) for file in self.path.glob("*.jsonl") if _is_day(file.stem)}
+        files = {
+            file.stem: _opener(file)
+            for file in self.path.glob("*.jsonl")
+            if _is_day(file.stem) and file.is_file()
+        }
         return ServedDays(datetime.now(UTC), self.data, files)
 
     def save(self, data: NoReturn) -> None:
@@ -52,7 +57,10 @@ def _opener(path: Path) -> Callable[[], Iterator[bytes]]:
     def read() -> Iterator[bytes]:
         try:
             with path.open("rb") as file:
-                yield from file
+                while line := file.readline(
+                    MAX_LINE_SIZE
+                ):  # of a longer one each piece is a line that is damaged
+                    yield line
         except FileNotFoundError:  # its days of keeping are over since the folder was looked at
             return
 

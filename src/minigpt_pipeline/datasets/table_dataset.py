@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from minigpt_pipeline.datasets.arrow_table_dataset import read_format_version, write_parquet
-from minigpt_pipeline.datasets.local_dataset import LocalDataset, check_format_version
+from minigpt_pipeline.datasets.arrow_table_dataset import read_parquet, telling_damage, write_parquet
+from minigpt_pipeline.datasets.local_dataset import LocalDataset
 
 
 class TableDataset(LocalDataset[pd.DataFrame]):
@@ -15,9 +14,9 @@ class TableDataset(LocalDataset[pd.DataFrame]):
 
     def read(self, path: Path) -> pd.DataFrame:
         """Read a parquet file of this format version."""
-        table = pq.read_table(path)
-        check_format_version(read_format_version(table.schema), path)
-        frame: pd.DataFrame = table.to_pandas()
+        table = read_parquet(path)
+        with telling_damage(path):
+            frame: pd.DataFrame = table.to_pandas()
         return frame
 
     def write(self, path: Path, content: pd.DataFrame) -> None:

@@ -16,6 +16,7 @@ from minigpt_pipeline.datasets.arrow_table_dataset import (
     ROWS_OF_A_GROUP,
     add_format_version,
     read_format_version,
+    telling_damage,
 )
 from minigpt_pipeline.datasets.local_dataset import LocalDataset, check_format_version
 from minigpt_pipeline.text.imdb import PYTHON_STRING
@@ -90,7 +91,7 @@ class TextPiecesDataset(_TextDataset):
 
 @contextmanager
 def _open(path: Path) -> Iterator[pq.ParquetFile]:
-    with pq.ParquetFile(path) as file:
+    with telling_damage(path), pq.ParquetFile(path) as file:
         check_format_version(read_format_version(file.schema_arrow), path)
         yield file
 

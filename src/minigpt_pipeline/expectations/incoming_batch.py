@@ -7,6 +7,7 @@ from typing import Any
 from minigpt_pipeline.expectations.excerpts import cut
 from minigpt_pipeline.expectations.incoming_reviews import check_incoming_reviews
 from minigpt_pipeline.expectations.report import describe_counts, describe_finding, describe_warnings
+from minigpt_pipeline.files import printable
 from minigpt_pipeline.parameters import IncomingParameters, IngestionParameters, ValidationParameters
 from minigpt_pipeline.text.imdb import tabulate_reviews
 from minigpt_pipeline.text.incoming_batch import BatchOutcome, CheckedBatch, IncomingBatch, name_review
@@ -42,11 +43,11 @@ def judge_batch(
     """
     max_bytes = round(incoming.max_megabytes * 1e6)
     try:
-        files = parse_review_files(batch.open(max_bytes), ingestion, max_bytes)
+        files = parse_review_files(batch.open(max_bytes), ingestion, max_bytes, incoming.max_reviews)
     # Nobody can foresee what a library raises on a file that somebody has made up, and no batch stops a run.
     except Exception as error:  # noqa: BLE001
         told = str(error) if isinstance(error, ValueError) else f"It can't be read: {error!r}"
-        return _quarantine(batch, [cut(told, _MAX_REASON_LENGTH)])
+        return _quarantine(batch, [cut(printable(told), _MAX_REASON_LENGTH)])
     reviews = files.reviews
     reviews["review_id"] = [name_review(batch.batch_id, review_id) for review_id in reviews["review_id"]]
     is_known = known.find(reviews["text"])
@@ -111,7 +112,7 @@ def _begin_report(batch: IncomingBatch) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         "batch_id": batch.batch_id,
-        "name": batch.name,
+        "name": printable(batch.name),
         "size": batch.size,
         "outcome": str(BatchOutcome.QUARANTINED),
         "reasons": [],

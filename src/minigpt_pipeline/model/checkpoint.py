@@ -7,17 +7,23 @@ this ends the file. Nothing in it is ever pickled.
 
 import hashlib
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
+
+from minigpt_pipeline.files import printable
 
 FORMAT_NAME = b"minigpt checkpoint "
 FORMAT_VERSION = 1
 DIGEST_SIZE = hashlib.sha256().digest_size
 CHUNK_SIZE = 1 << 20  # bytes; a checkpoint is never held in memory a second time
+MAX_DESCRIPTION_SIZE = 1 << 28
+"""Bytes of the line of JSON, which holds all that was measured so far: some kilobytes an hour."""
 
 Fingerprint = dict[str, str]
 """Digests, by name, of all that decides what comes of a training; see `fingerprint.py`."""
@@ -83,17 +89,53 @@ def read_checkpoint(path: Path, fingerprint: Fingerprint) -> Checkpoint:
             training.
     """
     with path.open("rb") as file:
-        _check_version(file.readline(len(FORMAT_NAME) + 20))
+        first_line = file.readline(len(FORMAT_NAME) + 20)
+        _check_version(first_line)
         _check_digest(file)
-        file.seek(0)
-        file.readline()
-        description = json.loads(file.readline())
-        _check_fingerprint(description["fingerprint"], fingerprint)
-        arrays = {
-            name: [np.lib.format.read_array(file, allow_pickle=False) for _ in range(number)]
-            for name, number in description["arrays"].items()
-        }
-    return Checkpoint(description["step"], description["state"], arrays)
+        file.seek(len(first_line))
+        try:
+            description = _Description.model_validate(json.loads(file.readline(MAX_DESCRIPTION_SIZE)))
+            _check_fingerprint(description.fingerprint, fingerprint)
+            arrays = {
+                name: [_read_array(file) for _ in range(number)]
+                for name, number in description.arrays.items()
+            }
+        except UnusableCheckpointError:
+            raise
+        # A digest is no proof of who has written it, and NumPy evaluates the heads of arrays as Python's literals.
+        except Exception as error:
+            told = " ".join(str(error).split())
+            raise UnusableCheckpointError(
+                f"what it holds is no checkpoint of this project: {told}"
+            ) from error
+    return Checkpoint(description.step, description.state, arrays)
+
+
+class _Description(BaseModel):
+    """The line of JSON."""
+
+    model_config = ConfigDict(strict=True)
+
+    fingerprint: Fingerprint
+    step: NonNegativeInt
+    state: dict[str, Any]
+    arrays: dict[str, NonNegativeInt]
+
+
+def _read_array(file: BinaryIO) -> np.ndarray:
+    """Read an array, unless its head says that it is larger than the rest of the file: NumPy would make room for it."""
+    start = file.tell()
+    version = np.lib.format.read_magic(file)
+    read_head = (
+        np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    )
+    shape, _, dtype = read_head(file)
+    left = os.fstat(file.fileno()).st_size - file.tell()
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > left:
+        raise UnusableCheckpointError(f"an array of shape {shape} is said to be in the last {left} bytes")
+    file.seek(start)
+    array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+    return array
 
 
 class _DigestingFile:
@@ -111,10 +153,10 @@ class _DigestingFile:
 def _check_version(first_line: bytes) -> None:
     if not first_line.startswith(FORMAT_NAME):
         raise UnusableCheckpointError(f"it begins with {first_line[:20]!r} and is no checkpoint")
-    version = first_line.removeprefix(FORMAT_NAME).strip().decode(errors="replace")
-    if version != str(FORMAT_VERSION):
+    version = first_line.removeprefix(FORMAT_NAME).decode(errors="replace")
+    if version != f"{FORMAT_VERSION}\n":
         raise UnusableCheckpointError(
-            f"it has format version {version}, this version of the project reads {FORMAT_VERSION}"
+            f"it has format version {printable(version.strip())}, this version of the project reads {FORMAT_VERSION}"
         )
 
 

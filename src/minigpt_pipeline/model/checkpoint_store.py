@@ -93,7 +93,7 @@ class CheckpointStore:
     def _paths(self) -> list[Path]:
         """Return the checkpoints, the newest last."""
         return sorted(
-            (path for path in self._folder.glob(f"*{SUFFIX}") if path.stem.isdecimal()),
+            (path for path in self._folder.glob(f"*{SUFFIX}") if path.stem.isdecimal() and path.is_file()),
             key=lambda path: int(path.stem),
         )
 

@@ -24,6 +24,8 @@ NAMES = {
     "registered_name": "minigpt_pipeline>MiniGPT",
 }
 """By which Keras describes a model of ours."""
+MAX_SEQUENCE_LENGTH = 1 << 20
+"""Tokens: tables of places are made before the weights are read."""
 FLOAT_SIZE = 4
 """Bytes of a weight; all are float32."""
 
@@ -32,6 +34,7 @@ class SavedModel(ModelParameters):
     """The arguments of `MiniGPT` in a file; what earlier versions did not write is left out."""
 
     vocabulary_size: Annotated[int, Field(ge=2)]
+    sequence_length: Annotated[int, Field(ge=2, le=MAX_SEQUENCE_LENGTH)]
     head_dim: Annotated[int, Field(ge=1)]
     num_frequent_words: Annotated[int, Field(ge=0)] = 0
     rare_word_dim: Annotated[int, Field(ge=0)] = 0
@@ -59,11 +62,7 @@ def make_model(config: bytes, weights: bytes) -> "MiniGPT":
         ValueError: If they describe anything else than a `MiniGPT`, or weights that are not its own.
     """
     saved = read_config(config)
-    if saved.least_size > len(weights):
-        raise ValueError(
-            f"{len(weights)} bytes of weights can't be those of the model that config.json describes, which has "
-            f"{saved.least_size} at the least"
-        )
+    check_size(saved, weights)
     from minigpt_pipeline.model.mini_gpt import MiniGPT
 
     with tempfile.TemporaryDirectory() as folder:
@@ -94,6 +93,19 @@ def read_config(config: bytes) -> SavedModel:
         wrong = error.errors()[0]
         name = ".".join(map(str, wrong["loc"]))
         raise ValueError(f"config.json: {name}={str(wrong['input'])[:60]!r}: {wrong['msg']}") from error
+
+
+def check_size(saved: SavedModel, weights: bytes) -> None:
+    """See that weights can be those of a model.
+
+    Raises:
+        ValueError: If they are too few for it.
+    """
+    if saved.least_size > len(weights):
+        raise ValueError(
+            f"{len(weights)} bytes of weights can't be those of the model that config.json describes, which has "
+            f"{saved.least_size} at the least"
+        )
 
 
 def check_weights(path: Path) -> None:

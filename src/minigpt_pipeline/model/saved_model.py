@@ -18,7 +18,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minigpt_pipeline.files import replacing
+from pydantic import TypeAdapter
+
+from minigpt_pipeline.files import printable, replacing
+from minigpt_pipeline.model.from_file import check_size, make_model, read_config
 from minigpt_pipeline.text.tokenizer import Tokenizer
 from minigpt_pipeline.text.tokenizer_json import describe_tokenizer, make_tokenizer
 
@@ -93,9 +96,13 @@ class TrainedModel:
 
     @cached_property
     def _model(self) -> "MiniGPT":
-        from minigpt_pipeline.model.from_file import make_model
-
-        return make_model(self.keras_members[CONFIG_MEMBER], self.keras_members[WEIGHTS_MEMBER])
+        try:
+            return make_model(self.keras_members[CONFIG_MEMBER], self.keras_members[WEIGHTS_MEMBER])
+        except Exception as error:  # of Keras and HDF5, of any kind
+            told = error if isinstance(error, ValueError) else repr(error)
+            raise ValueError(
+                f"The model can't be made from its file ({told}): train again, or restore it from MLflow"
+            ) from error
 
 
 def save_trained_model(path: Path, trained_model: TrainedModel) -> None:
@@ -135,44 +142,75 @@ def load_trained_model(path: Path) -> TrainedModel:
             f"There is no trained model at {path}: run `kedro run --pipelines training` first"
         )
     try:
-        with zipfile.ZipFile(path) as archive:
-            found = {member.filename: member for member in archive.infolist()}
-            grown = [name for name, member in found.items() if member.compress_type != zipfile.ZIP_STORED]
-            if grown:
-                raise ValueError(
-                    f"{path} has compressed members, {grown[:5]}: this project stores them as they are"
-                )
-            members = {name: archive.read(name) for name in OUR_MEMBERS if name in found}
-    except (zipfile.BadZipFile, EOFError) as error:
+        return _read_trained_model(path)
+    except _UnreadableModelError:
+        raise
+    # What JSON holds may be of any shape, and nobody can foresee what a library raises on a file that was made up.
+    except Exception as error:
+        told = printable(" ".join(repr(error).split()))
         raise ValueError(
-            f"{path} is damaged or not a `.keras` archive ({error}): train again, or restore it from MLflow"
+            f"{path} is damaged or not a `.keras` archive ({told}): train again, or restore it from MLflow"
         ) from error
+
+
+class _UnreadableModelError(ValueError):
+    """What is wrong with a file is known."""
+
+
+def _read_trained_model(path: Path) -> TrainedModel:
+    members = _read_members(path)
     description = json.loads(members.get(DESCRIPTION_MEMBER, b"{}"))
     if description.get("format_version", FORMAT_VERSION) != FORMAT_VERSION:
-        raise ValueError(
-            f"{path} has format version {description['format_version']}, this version of the project reads "
+        raise _UnreadableModelError(
+            f"{path} has format version {description['format_version']!r}, this version of the project reads "
             f"{FORMAT_VERSION}: update the project, or train again"
         )
     missing = set(OUR_MEMBERS) - members.keys()
     if missing:
-        raise ValueError(
+        raise _UnreadableModelError(
             f"{path} lacks {sorted(missing)}: expected an archive that the `training` pipeline saved, "
-            f"found {sorted(found)[:5]}"
+            f"found {sorted(members)[:5]}"
         )
     tokenizer = make_tokenizer(json.loads(members[TOKENIZER_MEMBER]))
     # Earlier versions of the project have not written it.
     encoding = description.get("encoding", tokenizer.encoding_digest)
     if encoding != tokenizer.encoding_digest:
-        raise ValueError(
+        raise _UnreadableModelError(
             f"{path}: its tokenizer encodes texts otherwise here ({tokenizer.encoding_digest}) than where the model "
-            f"was trained ({encoding}), and so would be asked about other tokens than it has learnt: use the version "
+            f"was trained ({encoding!r}), and so would be asked about other tokens than it has learnt: use the version "
             "of the project and of its libraries that trained it, or train again"
         )
-    return TrainedModel(
-        keras_members={name: members[name] for name in KERAS_MEMBERS},
-        tokenizer=tokenizer,
-        metadata=description["metadata"],
-    )
+    metadata = TypeAdapter(dict[str, MetadataValue]).validate_python(description["metadata"], strict=True)
+    trained_model = TrainedModel({name: members[name] for name in KERAS_MEMBERS}, tokenizer, metadata)
+    _check_sizes(trained_model)
+    return trained_model
+
+
+def _read_members(path: Path) -> dict[str, bytes]:
+    """Read the members that are ours, which are stored as they are: what says that it is larger is a bomb."""
+    with zipfile.ZipFile(path) as archive:
+        infos = [info for info in archive.infolist() if info.filename in OUR_MEMBERS]
+        if sum(info.file_size for info in infos) > path.stat().st_size:
+            raise _UnreadableModelError(
+                f"{path} unpacks to more than it has, which no file of this project does: train again, or restore it "
+                "from MLflow"
+            )
+        members = {}
+        for info in infos:
+            with archive.open(info) as file:
+                members[info.filename] = file.read(info.file_size + 1)
+    return members
+
+
+def _check_sizes(trained_model: TrainedModel) -> None:
+    """See that tokenizer and weights are as large as the sizes say, before a model of any size is made."""
+    members = trained_model.keras_members
+    saved = read_config(members[CONFIG_MEMBER])
+    if saved.vocabulary_size != len(trained_model.tokenizer):
+        raise ValueError(
+            f"vocabulary_size={saved.vocabulary_size}, and the tokenizer has {len(trained_model.tokenizer)} tokens"
+        )
+    check_size(saved, members[WEIGHTS_MEMBER])
 
 
 def _to_json(value: object) -> bytes:

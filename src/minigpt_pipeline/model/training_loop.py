@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from minigpt_pipeline.model.batches import count_batches, make_batches
-from minigpt_pipeline.model.checkpoint import Checkpoint
+from minigpt_pipeline.model.checkpoint import Checkpoint, UnusableCheckpointError
 from minigpt_pipeline.model.checkpoint_store import CheckpointStore
 from minigpt_pipeline.model.compute import ONE_CPU, ComputeDevice
 from minigpt_pipeline.model.end_forecast import EndForecast
@@ -163,6 +163,15 @@ class _TrainingLoop:
         checkpoint = self.workers.take_over(checkpoint)
         if checkpoint is None:
             return
+        try:
+            self._take_over(checkpoint)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise UnusableCheckpointError(
+                f"The checkpoint of step {checkpoint.step} does not fit the training that it says it belongs to "
+                f"({error!r}): remove the checkpoints (06_models/checkpoints), and the training begins anew"
+            ) from error
+
+    def _take_over(self, checkpoint: Checkpoint) -> None:
         self.state = TrainingState.from_json(checkpoint.state["training"])
         for name, variables in self._variables().items():
             for variable, value in zip(variables, checkpoint.arrays[name], strict=True):

@@ -37,7 +37,7 @@ class SchedulesError(ValueError):
 class Settings(BaseModel):
     """What all settings have in common: they are frozen and refuse unknown names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def _write(value: object) -> str:
@@ -168,7 +168,7 @@ def check_settings(values: Mapping[str, Any], project: Path) -> ScheduleSettings
         SchedulesError: With a line for each finding.
     """
     try:
-        settings = ScheduleSettings(**values)
+        settings = ScheduleSettings.model_validate(values)
     except ValidationError as error:
         raise SchedulesError("\n".join(_describe(error))) from error
     if settings.instance not in INSTANCES and not (project / settings.instance).is_file():

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from minigpt_pipeline.files import replacing
 
@@ -100,10 +100,19 @@ class StudyStore:
         if not self.path.exists():
             with replacing(self.path) as partial:
                 RDBStorage(f"sqlite:///{partial}").engine.dispose()
-        return RDBStorage(f"sqlite:///{self.path}")
+        from optuna.exceptions import OptunaError
+        from sqlalchemy.exc import DatabaseError
+
+        try:
+            return RDBStorage(f"sqlite:///{self.path}")
+        except (DatabaseError, OptunaError, RuntimeError) as error:
+            raise StudyError(
+                f"{self.path} can't be read as the trials of a search ({str(error).partition(chr(10))[0]}): restore "
+                "it, or move it away to begin a new search"
+            ) from error
 
     def _compare(self, study: "Study", fingerprint: Mapping[str, str]) -> None:
-        known = study.user_attrs.get(FINGERPRINT)
+        known: Any = study.user_attrs.get(FINGERPRINT)
         if known is None:
             study.set_user_attr(FINGERPRINT, dict(fingerprint))
             return

@@ -44,10 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("minigpt_pipeline").setLevel(logging.INFO)
     from minigpt_pipeline.tracking.store import TrackingStoreError
 
+    given = {name: value for name, value in vars(chosen).items() if value is not None}
     try:
-        settings = read_settings(Path.cwd())
-        given = {name: value for name, value in vars(chosen).items() if value is not None}
-        settings = ServingSettings(**settings.model_dump() | given)
+        settings = read_settings(Path.cwd(), given)
         return serve(Path.cwd(), settings)
     except (ServingError, TrackingStoreError, OSError) as error:
         Console(stderr=True, highlight=False).print(f"Error: {escape(str(error))}", soft_wrap=True)
@@ -76,6 +75,7 @@ def serve(project: Path, settings: ServingSettings) -> int:
     from minigpt_pipeline.serving.app import make_app
     from minigpt_pipeline.serving.champion import ChampionFollower
     from minigpt_pipeline.serving.engine import Engine
+    from minigpt_pipeline.serving.protocol import make_protocol
     from minigpt_pipeline.serving.served_model import ServedModel
     from minigpt_pipeline.serving.watch import Watch
     from minigpt_pipeline.tracking.model_registry import ModelRegistry
@@ -98,6 +98,7 @@ def serve(project: Path, settings: ServingSettings) -> int:
         app,
         log_level="warning",
         access_log=False,
+        http=make_protocol(settings.max_seconds_to_ask),
         timeout_graceful_shutdown=int(settings.max_seconds_to_end) + SECONDS_TO_SAY_SO,
     )
     host, port = listening.getsockname()[:2]

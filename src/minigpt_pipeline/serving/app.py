@@ -41,6 +41,7 @@ STATUSES: dict[int | str, dict[str, Any]] = {
         for status, text in {
             400: "The model knows no word of a prompt, or has not learnt where reviews end.",
             401: "The server wants a key, in the header `Authorization: Bearer KEY`.",
+            408: "The request was not whole in time.",
             413: "The request is larger than the server takes on.",
             429: "There is no room for more texts; `Retry-After` says when to try again.",
             503: "No model is loaded, or the server is being stopped.",
@@ -83,11 +84,12 @@ def make_app(
         summary="The champion of the registered model goes on with a text.",
         docs_url=None,  # its page would load its parts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # a redirection is made of the request's host and query, whatever these are
         lifespan=live,
     )
     service = Service(settings, engine, watch)
     max_bytes = settings.max_prompts * settings.max_prompt_characters * BYTES_OF_A_CHARACTER + FURTHER_BYTES
-    app.add_middleware(BodyLimit, max_bytes=max_bytes, watch=watch)
+    app.add_middleware(BodyLimit, max_bytes=max_bytes, max_seconds=settings.max_seconds_to_ask, watch=watch)
     app.add_middleware(Access, settings=settings, keys=keys or Keys(), watch=watch)  # before a body is read
     app.add_exception_handler(RequestError, service.refuse)
     app.add_exception_handler(RequestValidationError, service.refuse_what_is_wrong)
@@ -188,7 +190,9 @@ class Service:
         assert isinstance(error, HTTPException)  # noqa: S101 -- as above # nosec B101
         code = error.detail.lower().replace(" ", "_")
         self._watch.refused(error.status_code, code)
-        told = RequestError(error.status_code, code, f"{request.method} {request.url.path}: {error.detail}")
+        told = RequestError(
+            error.status_code, code, f"{request.method} {request.scope['path']}: {error.detail}"
+        )
         response = _answer_with(told)
         response.headers.update(error.headers or {})
         return response
@@ -222,37 +226,56 @@ class EventStream(Response):
 class BodyLimit:
     """Refuses requests that are larger than any that could be answered, without holding them in memory."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int, watch: Watch) -> None:
-        self._app, self._max_bytes, self._watch = app, max_bytes, watch
+    def __init__(self, app: ASGIApp, max_bytes: int, max_seconds: float, watch: Watch) -> None:
+        self._app, self._max_bytes, self._max_seconds, self._watch = app, max_bytes, max_seconds, watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Receive the whole body, then hand it on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body, is_whole, is_handed_on = bytearray(), False, False
-        while not is_whole:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            is_whole = not message.get("more_body", False)
-            if len(body) > self._max_bytes:
-                error = RequestError(
-                    413, "too_large", f"The request has more than {self._max_bytes} bytes: shorten it"
-                )
-                self._watch.refused(error.status, error.code)
-                await _answer_with(error)(scope, receive, send)
-                return
+        is_handed_on = False
+        try:
+            body = await asyncio.wait_for(self._receive_all(receive), self._max_seconds)
+        except RequestError as error:
+            await self._refuse(error, scope, receive, send)
+            return
+        except TimeoutError:
+            slow = f"The request was not whole within {self._max_seconds:g} seconds: send it faster"
+            await self._refuse(RequestError(408, "too_slow", slow), scope, receive, send)
+            return
+        if body is None:
+            return
 
         async def hand_on() -> Message:
             nonlocal is_handed_on
             if is_handed_on:
                 return await receive()
             is_handed_on = True
-            return {"type": "http.request", "body": bytes(body), "more_body": False}
+            return {"type": "http.request", "body": body, "more_body": False}
 
         await self._app(scope, hand_on, send)
+
+    async def _receive_all(self, receive: Receive) -> bytes | None:
+        """Return the body; null where the client has gone away."""
+        body, is_whole = bytearray(), False
+        while not is_whole:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            body += message.get("body", b"")
+            is_whole = not message.get("more_body", False)
+            if len(body) > self._max_bytes:
+                raise RequestError(
+                    413, "too_large", f"The request has more than {self._max_bytes} bytes: shorten it"
+                )
+        return bytes(body)
+
+    async def _refuse(self, error: RequestError, scope: Scope, receive: Receive, send: Send) -> None:
+        self._watch.refused(error.status, error.code)
+        response = _answer_with(error)
+        response.headers["Connection"] = "close"  # what else it says of this request is not waited for
+        await response(scope, receive, send)
 
 
 def _answer_with(error: RequestError) -> Response:

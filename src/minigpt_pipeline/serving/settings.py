@@ -1,7 +1,8 @@
 """`conf/*/serving.yml`, checked: what is served where, and how much the server takes on."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -48,6 +49,8 @@ class ServingSettings(Parameters):
     max_prompt_characters: Annotated[int, Field(ge=1)]
     max_new_tokens: Annotated[int, Field(ge=1)]
     """Of one text."""
+    max_seconds_to_ask: Annotated[float, Field(gt=0)]
+    """Until the head of a request is there, and then its body."""
     max_seconds_to_end: Annotated[float, Field(ge=0)]
     log: LogSettings
     sampling: SamplingParameters
@@ -76,11 +79,12 @@ class ServingSettings(Parameters):
         return self
 
 
-def read_settings(project: Path) -> ServingSettings:
+def read_settings(project: Path, given: Mapping[str, Any] | None = None) -> ServingSettings:
     """Read the settings of a project, outside of a Kedro session.
 
     Args:
         project: Its root.
+        given: Those of a command line, which go before those of the files.
 
     Raises:
         ServingError: If something in them is wrong.
@@ -99,7 +103,7 @@ def read_settings(project: Path) -> ServingSettings:
     except Exception as error:  # of YAML, OmegaConf and Kedro, which have nothing in common
         raise ServingError(f"{SOURCE} can't be read: {str(error).strip()}") from error
     try:
-        return ServingSettings(**values)
+        return ServingSettings.model_validate({**values, **(given or {})})
     except ValidationError as error:
         found = error.errors()[0]
         field = ".".join(map(str, found["loc"]))

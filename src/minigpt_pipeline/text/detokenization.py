@@ -60,6 +60,7 @@ _SMALL_LETTERS = frozenset("aenostu")
 """Letters that are no name where they stand alone, as in `rock n roll`, `the 80 s`; others are: a B movie, rated R."""
 
 _SMALL_INITIALS = frozenset({"aka", "am", "eg", "ie", "pm"})
+_MOST_INITIALS = max(map(len, _SMALL_INITIALS))
 _TITLES = frozenset({"dr", "mr", "mrs", "ms"})
 _DOMAINS = frozenset({"com", "net", "org"})
 _ENTITIES = frozenset({"amp", "gt", "lt", "quot"})
@@ -251,11 +252,10 @@ def _write_word(tokens: Sequence[str], place: int, begins_sentence: bool, casing
 
 
 def _spell_initials(tokens: Sequence[str], place: int) -> str:
-    """Return the letters of the chain of initials around a place: `pm` for `p . m .`."""
-    first = place
-    while _is_initial(tokens, first - 2):
+    """Return the letters of the chain of initials around a place, `pm` for `p . m .`; of a long one some of them."""
+    first = last = place
+    while place - first < 2 * _MOST_INITIALS and _is_initial(tokens, first - 2):
         first -= 2
-    last = place
-    while _is_initial(tokens, last + 2):
+    while last - place < 2 * _MOST_INITIALS and _is_initial(tokens, last + 2):
         last += 2
     return "".join(tokens[first : last + 1 : 2])

@@ -26,9 +26,11 @@ REVIEW_TYPES = dict.fromkeys(REVIEW_COLUMNS, PYTHON_STRING) | {"rating": pd.Int8
 
 _ROOT = "aclImdb/"
 _IN_FOLDER_OF_REVIEWS = re.compile(r"aclImdb/(train|test)/(pos|neg|unsup)/")
-_REVIEW = re.compile(r"aclImdb/(train|test)/(pos|neg|unsup)/(\d+)_(\d+)\.txt")
+_REVIEW = re.compile(r"aclImdb/(train|test)/(pos|neg|unsup)/(\d{1,18})_(\d{1,2})\.txt", re.ASCII)
 _FILM_PAGES = re.compile(r"aclImdb/(train|test)/urls_(pos|neg|unsup)\.txt")
-_MOVIE_ID = re.compile(r"/title/(tt\d+)")
+_MOST_NAMES, _MOST_CHARACTERS = 5, 200
+"""Of files that are passed over, in a message."""
+_MOVIE_ID = re.compile(r"/title/(tt\d{1,18})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ def parse_reviews(members: Iterable[ArchiveMember], include_unlabelled: bool) ->
     """
     rows: list[tuple[str, str, str | None, int | None, str]] = []
     films: dict[str, str] = {}
-    strange: list[str] = []
+    strange: list[str] = []  # the first ones
+    num_strange = 0
     for member in members:
         if match := _REVIEW.fullmatch(member.name):
             split, folder, number, rating = match.groups()
@@ -67,12 +70,14 @@ def parse_reviews(members: Iterable[ArchiveMember], include_unlabelled: bool) ->
         elif match := _FILM_PAGES.fullmatch(member.name):
             films |= _parse_film_pages(member, *match.groups())
         elif _IN_FOLDER_OF_REVIEWS.match(member.name) or not member.name.startswith(_ROOT):
-            strange.append(member.name)
+            num_strange += 1
+            strange += [member.name[:_MOST_CHARACTERS]] * (num_strange <= _MOST_NAMES)
     if strange:
         logger.warning(
-            "%d files of the archive are no reviews and were passed over: %s",
-            len(strange),
-            _name_some(strange),
+            "%d files of the archive are no reviews and were passed over: %s%s",
+            num_strange,
+            ", ".join(map(repr, strange)),
+            ", ..." if num_strange > len(strange) else "",
         )
     if not rows:
         raise ValueError(
@@ -98,10 +103,6 @@ def tabulate_reviews(
     values_of_columns = zip(*ordered, strict=True) if ordered else [()] * len(REVIEW_COLUMNS)
     columns = zip(REVIEW_COLUMNS, values_of_columns, strict=True)
     return pd.DataFrame({name: pd.array(values, REVIEW_TYPES[name]) for name, values in columns})
-
-
-def _name_some(names: list[str], most: int = 5) -> str:
-    return ", ".join(map(repr, names[:most])) + (", ..." if len(names) > most else "")
 
 
 def decode(member: ArchiveMember) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, TypedDict
 
-from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, TypeAdapter
+from pydantic import AfterValidator, Field, TypeAdapter
 
 FORMAT_VERSION: Final = 1
 """Of a line."""
@@ -17,12 +17,22 @@ WORDS = ("prompt", "text")
 """Fields that hold what people wrote and read."""
 
 
+MAX_LINE_SIZE = 1 << 24
+"""Bytes: a longer line is none of ours."""
+
+
 def _check_time(at: str) -> str:
-    if datetime.fromisoformat(at).tzinfo is None:
+    time = datetime.fromisoformat(at)
+    if time.tzinfo is None:
         raise ValueError("the time has no zone")
+    if time.year < _FIRST_YEAR:
+        raise ValueError(f"the time is before {_FIRST_YEAR}")
     return at
 
 
+_FIRST_YEAR = 2000
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Figure = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Time = Annotated[str, AfterValidator(_check_time)]
 
 
@@ -54,19 +64,19 @@ class ServedText:
 
     at: Time
     request_id: str
-    index: NonNegativeInt
+    index: Count
     model: str
     model_version: str
     data: str
-    prompt_tokens: NonNegativeInt
-    unknown_tokens: NonNegativeInt
-    new_tokens: NonNegativeInt
+    prompt_tokens: Count
+    unknown_tokens: Count
+    new_tokens: Count
     finish_reason: str
-    waited: NonNegativeFloat
-    first_token: NonNegativeFloat | None
-    seconds: NonNegativeFloat
-    seq_rep_4: NonNegativeFloat | None
-    distinct_2: NonNegativeFloat | None
+    waited: Figure
+    first_token: Figure | None
+    seconds: Figure
+    seq_rep_4: Figure | None
+    distinct_2: Figure | None
     seed: int
     sampling: Mapping[str, Any] = field(default_factory=dict)
     prompt: str | None = None
@@ -92,7 +102,7 @@ class Refusals:
     at: Time
     status: int
     code: str
-    count: NonNegativeInt
+    count: Count
     model: str
     model_version: str
     data: str

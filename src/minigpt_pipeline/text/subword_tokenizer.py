@@ -56,6 +56,16 @@ class SubwordTokenizer(Tokenizer):
     def __post_init__(self) -> None:
         """Check that every text can be encoded."""
         known = set(self.tokens)
+        if strange := [merge for merge in self.merges if merge.count(" ") != 1][:5]:
+            raise ValueError(
+                f"The subword tokenizer merges {strange}, which are no pairs: "
+                "make it again with `kedro run --pipelines vectorization`"
+            )
+        if strange := [token for token in self.tokens if not (token and set(token) <= _BYTES.keys())][:5]:
+            raise ValueError(
+                f"The subword tokenizer has the tokens {strange}, which stand for no bytes: "
+                "make it again with `kedro run --pipelines vectorization`"
+            )
         missing = sorted((set(_BYTES) | {merge.replace(" ", "") for merge in self.merges}) - known)
         if missing or len(known) != len(self.tokens):
             what = f"lacks {missing[:5]}" if missing else "holds a token more than once"

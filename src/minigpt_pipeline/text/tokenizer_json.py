@@ -21,9 +21,21 @@ def make_tokenizer(content: dict[str, Any]) -> Tokenizer:
     """
     kind = content.get("tokenizer")
     if kind == WordTokenizer.kind:
-        return WordTokenizer(Vocabulary(tuple(content["words"])), tuple(content["forms"]))
+        words, forms = (_read_strings(content, name) for name in ("words", "forms"))
+        return WordTokenizer(Vocabulary(words), forms)
     if kind == SubwordTokenizer.kind:
-        return SubwordTokenizer(tuple(content["tokens"]), tuple(content["merges"]), tuple(content["forms"]))
+        tokens, merges, forms = (_read_strings(content, name) for name in ("tokens", "merges", "forms"))
+        return SubwordTokenizer(tokens, merges, forms)
     raise ValueError(
-        f"tokenizer={kind!r} is none of `word` and `subword`: make it again with `kedro run --pipelines vectorization`"
+        f"tokenizer={str(kind)[:60]!r} is none of `word` and `subword`: make it again with "
+        "`kedro run --pipelines vectorization`"
     )
+
+
+def _read_strings(content: dict[str, Any], name: str) -> tuple[str, ...]:
+    strings = content.get(name)
+    if not isinstance(strings, list) or not all(isinstance(string, str) for string in strings):
+        raise ValueError(
+            f"The tokenizer's {name} are no list of strings: make it again with `kedro run --pipelines vectorization`"
+        )
+    return tuple(strings)

@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kedro.io import DatasetError
+from pydantic import TypeAdapter, ValidationError
+
 from minigpt_pipeline.datasets.json_dataset import JsonDataset
 
 CYCLE_VARIABLE = "MINIGPT_CYCLE"
@@ -52,4 +55,13 @@ def write_lineage(filepath: Path, lineage: Lineage) -> None:
 def read_lineage(filepath: Path) -> Lineage | None:
     """Return the lineage of a dataset; None where it has none, as a file that somebody put there by hand."""
     dataset = JsonDataset(filepath=str(lineage_path(filepath)))
-    return Lineage(**dataset.load()) if dataset.exists() and filepath.exists() else None
+    if not (dataset.exists() and filepath.exists()):
+        return None
+    try:
+        return TypeAdapter(Lineage).validate_python(dataset.load())
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:3])
+        raise DatasetError(
+            f"{lineage_path(filepath)} is no lineage ({told}): remove it, and run the pipeline that makes "
+            f"{filepath.name}"
+        ) from error

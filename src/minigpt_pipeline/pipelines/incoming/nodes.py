@@ -17,6 +17,7 @@ from minigpt_pipeline.expectations.incoming_batch import (
     recognize_batch,
 )
 from minigpt_pipeline.expectations.incoming_page import render_incoming
+from minigpt_pipeline.files import printable
 from minigpt_pipeline.model.saved_model import TrainedModel
 from minigpt_pipeline.parameters import (
     ComputeSettings,
@@ -71,7 +72,7 @@ def check_incoming(
     taken = set(find_batch_ids(accepted_reviews["review_id"]))
     checked = []
     for batch in sorted(incoming_batches, key=lambda one: (one.batch_id, one.name)):
-        logger.info("Checking %s, %.1f MB", batch.name, batch.size / 1e6)
+        logger.info("Checking %s, %.1f MB", printable(batch.name), batch.size / 1e6)
         is_taken = batch.batch_id in taken
         one = (
             recognize_batch(batch) if is_taken else judge_batch(batch, known, incoming, validation, ingestion)
@@ -160,7 +161,7 @@ def report_incoming(
         is_good = one.outcome is not BatchOutcome.QUARANTINED
         logger.log(logging.INFO if is_good else logging.WARNING, "%s", describe_batch(one.report))
         for line in (*one.report["reasons"], *one.report["warnings"], *warnings.values()):
-            logger.warning("%s: %s", checked.batch.name, line)
+            logger.warning("%s: %s", one.report["name"], line)
     reports = [one.report for one in batches]
     return {"batches": reports}, render_incoming(reports), batches
 
