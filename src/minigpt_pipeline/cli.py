@@ -305,7 +305,7 @@ class RunCommand(click.Command):
         except Exception as error:  # of YAML and OmegaConf, which have nothing in common
             told = " ".join(str(error).split())[:MOST_CHARACTERS_OF_YAML]
             raise click.BadParameter(
-                f"a value is no YAML ({printable(told)}): put it in quotes, NAME='\"VALUE\"'",
+                f"a value is no YAML ({show_controls(told)}): put it in quotes, NAME='\"VALUE\"'",
                 ctx,
                 param_hint="--params",
             ) from error
