@@ -11,6 +11,7 @@ import errno
 import importlib
 import os
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Callable
@@ -65,7 +66,7 @@ class Events:
         from sqlalchemy.orm import Session
 
         event.listen(Engine, "commit", lambda _: self.note("commit"))
-        event.listen(Session, "after_commit", lambda _: self.note("commit"))
+        event.listen(Session, "after_commit", lambda _: self.note("committed"))
 
     def _hear_waits(self) -> None:
         wait = os.fsync
@@ -77,12 +78,17 @@ class Events:
         os.fsync = note_and_wait
 
 
-def raise_error(number: int, kinds: set[str]) -> Action:
-    """Return an action that fails as the system does, at some kinds of events."""
+def raise_error(number: int, kinds: set[str], told: str) -> Action:
+    """Return an action that fails as the system does, at some kinds of events, and as SQLite does at a commit.
+
+    Commits come before the change: none is lost that was reported as done.
+    """
 
     def act(kind: str) -> None:
         if kind in kinds:
             raise OSError(number, os.strerror(number))
+        if kind == "commit":
+            raise sqlite3.OperationalError(told)
 
     return act
 
@@ -116,8 +122,8 @@ ACTIONS: dict[str, tuple[Action, bool]] = {
     "SIGKILL": (send("SIGKILL"), False),
     "SIGTERM": (send("SIGTERM"), False),
     "SIGINT": (send("SIGINT"), False),
-    "full": (raise_error(errno.ENOSPC, GROWING), True),
-    "read-only": (raise_error(errno.EROFS, CHANGES), True),
+    "full": (raise_error(errno.ENOSPC, GROWING, "database or disk is full"), True),
+    "read-only": (raise_error(errno.EROFS, CHANGES, "attempt to write a readonly database"), True),
     "memory": (run_out_of_memory, False),
     "device memory": (run_out_of_device_memory, False),
     "an hour back": (set_clock(-3600), False),

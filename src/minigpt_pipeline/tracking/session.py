@@ -87,9 +87,9 @@ class TrackedSession:
             self._resume(former)
         else:
             name = f"{info.pipeline_name.strip('_')} {info.environment}"
-            mlflow.start_run(run_name=name, log_system_metrics=system_metrics and self._trains)
-            mlflow.set_tags(self._tags(info) | self._data_tag(info))
-        mlflow.set_tag(PROCESS_TAG, describe_process())
+            tags = self._tags(info) | self._data_tag(info) | {PROCESS_TAG: describe_process()}
+            # In one step: a run that does not say whose it is would say RUNNING for ever, were its process killed.
+            mlflow.start_run(run_name=name, tags=tags, log_system_metrics=system_metrics and self._trains)
         mark_killed_runs(mlflow.active_run().info.experiment_id)
         self._log_what_earlier_pipelines_saved(pipeline)
 
@@ -122,6 +122,7 @@ class TrackedSession:
         run_id = self._lineages[name].run_id
         try:
             self._run_before = mlflow.get_run(run_id)
+            mlflow.MlflowClient().set_tag(run_id, PROCESS_TAG, describe_process())  # before it says RUNNING
             mlflow.start_run(run_id=run_id)
         except MlflowException as error:
             store, reason = hide_password(mlflow.get_tracking_uri()), tell(error)
