@@ -6,9 +6,12 @@ import sqlite3
 from collections.abc import Iterator
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
+DATABASES = "mlflow.db, or to the trials of a search"
 FORBIDDEN = {errno.EACCES, errno.EPERM}
 
 _DATASET = re.compile(r"(?P<name>\w+): Failed while saving")
+
+_PARTIAL = re.compile(r"(?<=/)\.(?P<name>[^/]+)\.partial")
 
 
 def describe_system_error(error: BaseException, conf: str = "conf") -> str | None:
@@ -30,6 +33,11 @@ def describe_system_error(error: BaseException, conf: str = "conf") -> str | Non
             return (
                 f"{_name_place(each, saved)} can't be written ({_read_reason(each)}); what was there before is whole: "
                 "let this user write there, or keep the project elsewhere, and run the same command again"
+            )
+        if isinstance(each, sqlite3.OperationalError) and "is locked" in str(each):
+            return (
+                f"Another program writes to {DATABASES}, for longer than this one waits; what was saved is whole: let "
+                "it come to its end, and run the same command again"
             )
         if isinstance(each, MemoryError) or type(each).__name__ == "ResourceExhaustedError":
             reason = (str(each).strip() or "no more is given").splitlines()[0]
@@ -68,9 +76,9 @@ def _name_place(error: BaseException, saved: str | None) -> str:
     if saved is not None:
         return saved
     if isinstance(error, sqlite3.Error):
-        return "what a database holds (mlflow.db, or the trials of a search)"
+        return f"what goes to {DATABASES}"
     filename = getattr(error, "filename", None)
-    return str(filename) if filename else "what was being written"
+    return _PARTIAL.sub(r"\g<name>", str(filename)) if filename else "what was being written"
 
 
 def _read_reason(error: BaseException) -> str:

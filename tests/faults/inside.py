@@ -3,16 +3,18 @@
 An event is what the files of the project see: an opening to write, a rename, a removal, a new folder, a wait for the
 disk, and before and behind each commit of a database. Between two of them nothing can be lost. Runs of the same
 pipeline come by the same events in the same order, but for threads, so that the number of one is a moment that can be
-drawn and had again.
+drawn and had again. Nothing is patched but what fails: the system's own calls, `time.time`, and nodes.
 """
 
 import atexit
+import contextlib
 import errno
 import importlib
 import os
 import signal
 import sqlite3
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +25,8 @@ CHANGES = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncat
 GROWING = {"open", "os.mkdir"}
 """What a full disk refuses."""
 
-Action = Callable[[str], object]
+Action = Callable[[str, str | None], object]
+"""Takes the kind of an event, and the file if it is of one."""
 
 
 class Events:
@@ -45,11 +48,11 @@ class Events:
         """Call an action at an event, or from that one on at each."""
         self._actions.append((number, goes_on, action))
 
-    def note(self, kind: str) -> None:
+    def note(self, kind: str, path: str | None = None) -> None:
         self.count += 1
         for number, goes_on, action in self._actions:
             if self.count == number or (goes_on and self.count > number):
-                action(kind)
+                action(kind, path)
 
     def _hear(self, kind: str, arguments: tuple[Any, ...]) -> None:
         if kind not in CHANGES or not isinstance(arguments[0], str | bytes | os.PathLike):
@@ -58,7 +61,7 @@ class Events:
             return
         path = os.path.abspath(os.fsdecode(arguments[0]))  # noqa: PTH100 - pathlib raises events of its own
         if path.startswith(self._project):
-            self.note(kind)
+            self.note(kind, path)
 
     def _hear_commits(self) -> None:
         from sqlalchemy import event
@@ -84,20 +87,20 @@ def raise_error(number: int, kinds: set[str], told: str) -> Action:
     Commits come before the change: none is lost that was reported as done.
     """
 
-    def act(kind: str) -> None:
+    def act(kind: str, path: str | None) -> None:
         if kind in kinds:
-            raise OSError(number, os.strerror(number))
+            raise OSError(number, os.strerror(number), path)
         if kind == "commit":
             raise sqlite3.OperationalError(told)
 
     return act
 
 
-def run_out_of_memory(_: str) -> None:
+def run_out_of_memory(*_: str | None) -> None:
     raise MemoryError
 
 
-def run_out_of_device_memory(_: str) -> None:
+def run_out_of_device_memory(*_: str | None) -> None:
     import tensorflow as tf
 
     raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[64,1024,20000]")
@@ -106,7 +109,7 @@ def run_out_of_device_memory(_: str) -> None:
 def set_clock(seconds: float) -> Action:
     """Return an action that puts the clock forward, or back."""
 
-    def act(_: str) -> None:
+    def act(*_: str | None) -> None:
         read, read_nanoseconds = time.time, time.time_ns
         time.time = lambda: read() + seconds
         time.time_ns = lambda: read_nanoseconds() + round(seconds * 1e9)
@@ -114,8 +117,19 @@ def set_clock(seconds: float) -> Action:
     return act
 
 
+def lock_store(seconds: float) -> Action:
+    """Return an action that holds MLflow's database, as a program beside this one, for a while."""
+
+    def hold() -> None:
+        with contextlib.closing(sqlite3.connect("mlflow.db", timeout=60)) as store:
+            store.execute("BEGIN EXCLUSIVE")
+            time.sleep(seconds)
+
+    return lambda *_: threading.Thread(target=hold, daemon=True).start()
+
+
 def send(name: str) -> Action:
-    return lambda _: os.kill(os.getpid(), getattr(signal, name))
+    return lambda *_: os.kill(os.getpid(), getattr(signal, name))
 
 
 ACTIONS: dict[str, tuple[Action, bool]] = {
@@ -126,6 +140,8 @@ ACTIONS: dict[str, tuple[Action, bool]] = {
     "read-only": (raise_error(errno.EROFS, CHANGES, "attempt to write a readonly database"), True),
     "memory": (run_out_of_memory, False),
     "device memory": (run_out_of_device_memory, False),
+    "locked for a while": (lock_store(2), False),
+    "locked": (lock_store(600), False),
     "an hour back": (set_clock(-3600), False),
     "a year back": (set_clock(-365 * 86400), False),
     "an hour on": (set_clock(3600), False),
@@ -160,7 +176,7 @@ def prepare(faults: list[dict[str, Any]]) -> None:
 
 def act_once(action: Action) -> Callable[[], None]:
     actions = iter([action])
-    return lambda: next(actions, lambda _: None)("node")
+    return lambda: next(actions, lambda *_: None)("node", None)
 
 
 def act_before_renaming(name: str, action: Action) -> None:

@@ -27,7 +27,12 @@ from minigpt_pipeline.project_lock import SCHEDULE_VARIABLE
 from minigpt_pipeline.tracking.dataset_logging import log_dataset, log_input
 from minigpt_pipeline.tracking.flat_parameters import flatten_parameters
 from minigpt_pipeline.tracking.keys import describe_origin, find_log_as, find_path, is_parameter, make_key
-from minigpt_pipeline.tracking.killed_runs import PROCESS_TAG, describe_process, mark_killed_runs
+from minigpt_pipeline.tracking.killed_runs import (
+    PROCESS_TAG,
+    describe_process,
+    mark_killed_runs,
+    remove_unfinished_uploads,
+)
 from minigpt_pipeline.tracking.lineage import CYCLE_VARIABLE, Lineage, new_cycle, read_lineage, write_lineage
 from minigpt_pipeline.tracking.model_card import render_model_card
 from minigpt_pipeline.tracking.parameter_logging import log_parameters
@@ -122,6 +127,7 @@ class TrackedSession:
         run_id = self._lineages[name].run_id
         try:
             self._run_before = mlflow.get_run(run_id)
+            remove_unfinished_uploads(self._run_before)
             mlflow.MlflowClient().set_tag(run_id, PROCESS_TAG, describe_process())  # before it says RUNNING
             mlflow.start_run(run_id=run_id)
         except MlflowException as error:
