@@ -4,15 +4,15 @@
 """
 
 import difflib
-import errno
 import functools
 import os
 import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from kedro.config import MissingConfigException
@@ -23,11 +23,13 @@ from kedro.validation.exceptions import ParameterValidationError
 
 from minigpt_pipeline.datasets.local_dataset import MAKE_IT_FIRST
 from minigpt_pipeline.hidden import hide_password, print_exception, show_controls
-from minigpt_pipeline.model.cluster import is_other_worker
+from minigpt_pipeline.model.cluster import VARIABLE, is_other_worker
 from minigpt_pipeline.nothing_served import is_nothing_served
 from minigpt_pipeline.progress import erase_bars
 from minigpt_pipeline.project_lock import Holder, ProjectLockedError, holding
 from minigpt_pipeline.retraining import is_retraining, retrain
+from minigpt_pipeline.sigterm import Termination, interrupting
+from minigpt_pipeline.system_errors import describe_system_error
 from minigpt_pipeline.worker_hooks import TRAINING_NODE
 
 FORESEEN = (
@@ -41,8 +43,8 @@ FORESEEN = (
 )
 """What Kedro, nodes and datasets raise on purpose; subclasses too."""
 
-INTERRUPTED = 128 + signal.SIGINT
-"""The exit code of what Ctrl-C has ended, as shells have it."""
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+"""The exit codes of what Ctrl-C or SIGTERM has ended, as shells have them."""
 
 LOCKED = 75
 """The exit code where another run is at work in the project: EX_TEMPFAIL, the same command works later."""
@@ -102,32 +104,28 @@ class LockedException(click.ClickException):
 
 
 def told(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a command end with one message where an error was foreseen, or Ctrl-C was pressed."""
+    """Let a command end with one message where an error was foreseen, or Ctrl-C or SIGTERM came."""
 
     @functools.wraps(command)
     def tell(*args: Any, verbose: bool = False, **options: Any) -> Any:
-        try:
-            return command(*args, **options)
-        except KeyboardInterrupt as interrupt:
-            # Whoever presses it again does not want to wait until the MLflow run is marked; the next run does that.
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            erase_bars()
-            if sys.stderr.isatty():
-                click.echo(err=True)  # behind the ^C that a terminal shows
-            click.echo(describe_interrupt(interrupt), err=True)
-            raise click.exceptions.Exit(INTERRUPTED) from interrupt
-        except ProjectLockedError as error:
-            raise LockedException(str(error)) from error
-        except Exception as error:
-            message = describe_store_failure(error)
-            if message is None and not isinstance(error, FORESEEN):
-                sys.excepthook = print_exception
-                raise
-            erase_bars()
-            if verbose:
-                print_exception(type(error), error, error.__traceback__)
-            shown = message or describe(error, options.get("env"))
-            raise click.ClickException(show_controls(hide_password(shown))) from error
+        # A worker that SIGTERM has reached ends at once, in whatever it waits for: the others learn of it so.
+        with interrupting() if VARIABLE not in os.environ else nullcontext(Termination()) as termination:
+            try:
+                return command(*args, **options)
+            except KeyboardInterrupt as interrupt:
+                end_interrupted(interrupt, is_terminated=termination.requested)
+            except ProjectLockedError as error:
+                raise LockedException(str(error)) from error
+            except Exception as error:
+                message = describe_system_error(error) or describe_store_failure(error)
+                if message is None and not isinstance(error, FORESEEN):
+                    sys.excepthook = print_exception
+                    raise
+                erase_bars()
+                if verbose:
+                    print_exception(type(error), error, error.__traceback__)
+                shown = message or describe(error, options.get("env"))
+                raise click.ClickException(show_controls(hide_password(shown))) from error
 
     return tell
 
@@ -152,14 +150,30 @@ def _tell_wait(holder: Holder | None) -> None:
     click.echo(f"Waiting: {holder or 'another `kedro run`'} is at work in this project", err=True)
 
 
-def describe_interrupt(interrupt: KeyboardInterrupt) -> str:
-    """Return what a user reads behind Ctrl-C.
+def end_interrupted(interrupt: KeyboardInterrupt, *, is_terminated: bool) -> NoReturn:
+    """Say what has ended the command, and end it.
+
+    Whoever asks again does not want to wait until the MLflow run is marked; the next run does that.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    erase_bars()
+    if sys.stderr.isatty() and not is_terminated:
+        click.echo(err=True)  # behind the ^C that a terminal shows
+    click.echo(describe_interrupt(interrupt, is_terminated=is_terminated), err=True)
+    raise click.exceptions.Exit(TERMINATED if is_terminated else INTERRUPTED) from interrupt
+
+
+def describe_interrupt(interrupt: KeyboardInterrupt, *, is_terminated: bool = False) -> str:
+    """Return what a user reads behind Ctrl-C, or SIGTERM.
 
     Args:
         interrupt: Says what goes on, and from where, if something does not begin anew.
+        is_terminated: It was SIGTERM.
     """
+    what = "Ended by SIGTERM" if is_terminated else "Interrupted"
     what_next = str(interrupt) or "it comes to the same end"
-    return f"Interrupted: all files are whole, old or new. Run the same command again, and {what_next}."
+    return f"{what}: all files are whole, old or new. Run the same command again, and {what_next}."
 
 
 def describe_store_failure(error: Exception) -> str | None:
@@ -183,19 +197,8 @@ def describe(error: Exception, environment: str | None) -> str:
         return "\n".join(describe_wrong_parameters(str(error), conf))
     if isinstance(error, MissingConfigException):
         return describe_missing(environment, conf) or str(error)
-    if any(isinstance(each, OSError) and each.errno == errno.ENOSPC for each in _list_causes(error)):
-        return (
-            f"The disk is full, and {str(error).partition(':')[0]} was not saved; what was there before is whole: "
-            f"make room, or keep data on another disk (`data` in {conf}/*/globals.yml), and run the same command again"
-        )
     message = str(error).strip().partition("\nFailed to instantiate dataset")[0]
     return describe_missing_pipeline(message) or describe_missing_data(message, environment) or message
-
-
-def _list_causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def describe_wrong_parameters(message: str, conf: Path) -> Iterator[str]:

@@ -1,11 +1,46 @@
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mlflow
 import pytest
 from kedro.framework.startup import bootstrap_project
+
+from tests.faults.launcher import launching
+from tests.faults.stages import SEED, Stages
+
+
+def pytest_report_header() -> str:
+    return f"MINIGPT_FAULT_SEED={SEED}: with it, each fault comes again at the same moment"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how often what was tried, and what was lost."""
+    tried, lost = Counter[str](), Counter[str]()
+    for outcome, counter in (("passed", tried), ("failed", lost)):
+        for report in terminalreporter.getreports(outcome):
+            counter.update(value for name, value in report.user_properties if name == "fault")
+    if tried or lost:
+        terminalreporter.section("faults: pipeline, what, how often, lost")
+        for name in sorted(tried | lost):
+            terminalreporter.write_line(f"{name:40} {tried[name] + lost[name]:4} {lost[name]:4}")
+        terminalreporter.write_line(f"{'all':40} {(tried + lost).total():4} {lost.total():4}")
+
+
+@pytest.fixture(scope="session")
+def stages(make_project: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stages]:
+    """Each pipeline before and after it has run, and what runs it."""
+    folder = tmp_path_factory.mktemp("stages")
+    with launching(folder) as launcher:
+        yield Stages(launcher, make_project, folder)
+
+
+@pytest.fixture(autouse=True)
+def _unchanged_store() -> Iterator[None]:
+    yield
+    mlflow.set_tracking_uri(None)
 
 
 @pytest.fixture

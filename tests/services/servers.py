@@ -5,11 +5,9 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,8 +19,7 @@ from typing import Any
 import boto3
 import psycopg2
 
-PATIENCE = 90.0
-"""Seconds that a server may take to answer: most of them are imports."""
+from tests.servers import PATIENCE, answers, find_port, wait_until
 
 USER = "minigpt"
 PASSWORD = "pass-of-the-database"  # in no message, no log, no tag
@@ -96,37 +93,11 @@ class Server:
         return self._log.read_text(errors="replace")
 
 
-def wait_until(condition: Callable[[], bool], is_possible: Callable[[], bool] = lambda: True) -> None:
-    """Wait until it is so, as long as it can come to that."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert is_possible()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def as_user(user: str | None) -> dict[str, Any]:
     """Return the options of a process of another user."""
     if user is None:
         return {}
     return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
-
-
-def find_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def answers(url: str) -> bool:
-    """Whether something answers there, whatever it says."""
-    try:
-        with urllib.request.urlopen(url, timeout=PATIENCE):
-            return True
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
 
 
 def post(url: str, body: Any) -> Any:

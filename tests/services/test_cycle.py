@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import answers, find_port, wait_until
 from tests.services.conftest import Setup
-from tests.services.servers import Server, answers, find_port, post, wait_until
+from tests.services.servers import Server, post
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 

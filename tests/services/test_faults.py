@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import wait_until
 from tests.services.conftest import PATIENCE, Setup
-from tests.services.servers import BUCKET, PASSWORD, Database, ObjectStore, serving_mlflow, wait_until
+from tests.services.servers import BUCKET, PASSWORD, Database, ObjectStore, serving_mlflow
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 

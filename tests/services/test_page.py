@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.docs.console import SERVERS, Terminal, read_commands
-from tests.services.servers import BUCKET, PASSWORD, USER, Database, ObjectStore, find_port
+from tests.servers import find_port
+from tests.services.servers import BUCKET, PASSWORD, USER, Database, ObjectStore
 
 PAGE = Path(__file__).parents[2] / "docs/services.md"
 SECTIONS = (

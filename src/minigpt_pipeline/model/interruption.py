@@ -33,7 +33,7 @@ def interruptible() -> Iterator[Interruption]:
     def note(_signal: int, _frame: FrameType | None) -> None:
         interruption.requested = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        logger.warning("Ctrl-C: training stops after this step; again to abort at once")
+        logger.warning("Asked to end: training stops after this step; again to abort at once")
 
     signal.signal(signal.SIGINT, note)
     try:

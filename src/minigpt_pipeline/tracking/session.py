@@ -28,7 +28,12 @@ from minigpt_pipeline.project_lock import SCHEDULE_VARIABLE
 from minigpt_pipeline.tracking.dataset_logging import log_dataset, log_input
 from minigpt_pipeline.tracking.flat_parameters import flatten_parameters
 from minigpt_pipeline.tracking.keys import describe_origin, find_log_as, find_path, is_parameter, make_key
-from minigpt_pipeline.tracking.killed_runs import PROCESS_TAG, describe_process, mark_killed_runs
+from minigpt_pipeline.tracking.killed_runs import (
+    PROCESS_TAG,
+    describe_process,
+    mark_killed_runs,
+    remove_unfinished_uploads,
+)
 from minigpt_pipeline.tracking.lineage import CYCLE_VARIABLE, Lineage, new_cycle, read_lineage, write_lineage
 from minigpt_pipeline.tracking.model_card import render_model_card
 from minigpt_pipeline.tracking.parameter_logging import log_parameters
@@ -87,9 +92,9 @@ class TrackedSession:
             self._resume(former)
         else:
             name = f"{info.pipeline_name.strip('_')} {info.environment}"
-            mlflow.start_run(run_name=name, log_system_metrics=system_metrics and self._trains)
-            mlflow.set_tags(self._tags(info) | self._data_tag(info))
-        mlflow.set_tag(PROCESS_TAG, describe_process())
+            tags = self._tags(info) | self._data_tag(info) | {PROCESS_TAG: describe_process()}
+            # In one step: a run that does not say whose it is would say RUNNING for ever, were its process killed.
+            mlflow.start_run(run_name=name, tags=tags, log_system_metrics=system_metrics and self._trains)
         mark_killed_runs(mlflow.active_run().info.experiment_id)
         self._log_what_earlier_pipelines_saved(pipeline)
 
@@ -122,6 +127,8 @@ class TrackedSession:
         run_id = self._lineages[name].run_id
         try:
             self._run_before = mlflow.get_run(run_id)
+            remove_unfinished_uploads(self._run_before)
+            mlflow.MlflowClient().set_tag(run_id, PROCESS_TAG, describe_process())  # before it says RUNNING
             mlflow.start_run(run_id=run_id)
         except MlflowException as error:
             store, reason = hide_password(mlflow.get_tracking_uri()), tell(error)
