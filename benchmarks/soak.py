@@ -10,7 +10,6 @@ import argparse
 import atexit
 import json
 import os
-import random
 import resource
 import signal
 import sqlite3
@@ -26,8 +25,11 @@ from benchmarks.harness import BenchmarkError
 from benchmarks.machine import describe_commit, describe_machine, describe_versions
 from benchmarks.project import copy_project
 from benchmarks.results import write_json
+from minigpt_pipeline.text.synthetic_reviews import make_members, write_archive
 
 PARAMETERS = (
+    "validation.min_reviews=100",
+    "vectorization.min_words=1000",
     "training.max_steps=2",
     "training.evaluate_every_steps=2",
     "evaluation.batch_size=1024",
@@ -40,10 +42,17 @@ PARAMETERS = (
 """What makes a cycle cheap and leaves as much behind as any: as many files, rows and versions."""
 NEWS = ("new",) * 7 + ("poisoned", "new", "nothing")
 """What lies in the folder of new data, by the last digit of a cycle's number."""
-REVIEWS = 4
-"""Of a batch: the data grow by it for ever, as they should, and with them the time of a cycle."""
+FIRST_REVIEWS, REVIEWS = 400, 2
+"""Of the archive and of a batch: data grow by it for ever, as they should, and with them the time of a cycle."""
 TRIED_OUT_EVERY = 10
-"""Cycles in which a candidate is loaded in a fresh process, which leaves nothing behind and takes as long as the rest."""
+"""Cycles, in one of which a fresh process tries the candidate out: that leaves nothing behind, and takes long."""
+RETENTION = """\
+runs: {keep: 40, days: 0}
+models: {keep: 10, days: 0}
+champions: 5
+quarantine: {keep: 10, days: 0}
+"""
+"""For conf/local: a bound that a hundred cycles reach, instead of one for years."""
 MEASUREMENTS, SETTINGS = "cycles.jsonl", "settings.json"
 
 
@@ -54,15 +63,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--folder", type=Path, required=True, help="of the copy of the project and what is measured"
     )
-    parser.add_argument("--params", default="", help="further ones, as of `kedro run`")
+    parser.add_argument("--keep-all", action="store_true", help="remove nothing, to see what that comes to")
     asked = parser.parse_args(arguments)
     folder = asked.folder.resolve()
     project = folder / "project"
-    parameters = ",".join(filter(None, (*PARAMETERS, asked.params)))
+    parameters = ",".join(PARAMETERS)
     if not project.exists():
         copy_project(project)
+        write_archive(project / "data/01_raw/sample_reviews.tar.gz", FIRST_REVIEWS)
         facts = {"machine": describe_machine(), "versions": describe_versions(), "commit": describe_commit()}
-        write_json(folder / SETTINGS, facts | {"parameters": parameters})
+        retention = (
+            "runs: {keep: null, days: 0}\nmodels: {keep: null, days: 0}\n" if asked.keep_all else RETENTION
+        )
+        (project / "conf/local/retention.yml").write_text(retention)
+        write_json(folder / SETTINGS, facts | {"parameters": parameters, "retention": retention})
     load_packages()
     measurements = folder / MEASUREMENTS
     done = len(measurements.read_text().splitlines()) if measurements.exists() else 0
@@ -80,12 +94,12 @@ def load_packages() -> None:
     import keras
     import matplotlib.figure
     import mlflow.pyfunc
-    import tensorflow
+    import tensorflow as tf
 
     import minigpt_pipeline.cli
     import minigpt_pipeline.tracking.session
 
-    _ = great_expectations, keras, matplotlib.figure, mlflow.pyfunc, tensorflow, minigpt_pipeline
+    _ = great_expectations, keras, matplotlib.figure, mlflow.pyfunc, tf, minigpt_pipeline
 
 
 def run_cycle(project: Path, number: int, parameters: str, log: Path) -> dict[str, Any]:
@@ -131,7 +145,7 @@ def run_cycle(project: Path, number: int, parameters: str, log: Path) -> dict[st
 
 def _work(project: Path, parameters: str, log: Path, writer: int, tries_out: bool) -> None:
     """Be the process of a cycle, to its end."""
-    import tensorflow
+    import tensorflow as tf
     from kedro.framework.startup import bootstrap_project
 
     from minigpt_pipeline.cli import run
@@ -142,9 +156,7 @@ def _work(project: Path, parameters: str, log: Path, writer: int, tries_out: boo
     for stream in (1, 2):
         os.dup2(output, stream)
     status = 1
-    tensorflow.config.run_functions_eagerly(
-        True
-    )  # to compile them takes longer than a few steps of a tiny model
+    tf.config.run_functions_eagerly(True)  # to compile them takes longer than a few steps of a tiny model
     try:
         os.chdir(project)
         bootstrap_project(project)
@@ -160,10 +172,10 @@ def _work(project: Path, parameters: str, log: Path, writer: int, tries_out: boo
         atexit._run_exitfuncs()
         facts = {
             "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            "open_files": len(os.listdir("/proc/self/fd")) - 2,  # the pipe, and the folder itself
+            "open_files": len(list(Path("/proc/self/fd").iterdir())) - 2,  # the pipe, and the folder itself
         }
         os.write(writer, json.dumps(facts).encode())
-    except BaseException:
+    except BaseException:  # noqa: BLE001 -- nothing may reach what this process was forked from
         sys.excepthook(*sys.exc_info())
         status = 1
     finally:
@@ -180,14 +192,11 @@ def drop(folder: Path, news: str, number: int) -> None:
         news: `new`: a few reviews that the grammar writes; `poisoned`: some in which there is markup; or `nothing`.
         number: Its seed.
     """
-    from minigpt_pipeline.text.synthetic_reviews import make_members
-
     if news == "nothing":
         return
     members = make_members(REVIEWS, seed=1_000_000 + number)
     if news == "poisoned":
-        rng = random.Random(number)
-        members = {name: b"<div>%d</div>" % rng.getrandbits(64) + text for name, text in members.items()}
+        members = {name: b"<div>%d</div>" % number + text for name, text in members.items()}
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / ".batch.tar.part"
     with tarfile.open(partial, "w") as archive:
