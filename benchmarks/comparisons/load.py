@@ -67,7 +67,8 @@ class LoadedServer(Worker):
         self, minutes: float, overloaded_by: int, overrides: Mapping[str, Any], project: str, file: str
     ) -> None:
         self.seconds, self.overloaded_by, self.file = 60 * minutes, overloaded_by, Path(file)
-        self.fields = {"max_new_tokens": example_sizes.NEW_TOKENS} | ({} if project else CHOICE)
+        self.fields: dict[str, Any] = {"max_new_tokens": example_sizes.NEW_TOKENS}
+        self.fields |= {} if project else CHOICE
         self.prompts = list(PROMPTS) if project else draw_prompts()
         command = [sys.executable, "-m"]
         command += (
@@ -203,7 +204,8 @@ def conclude(rows: list[Row], file: Path) -> list[str]:
 def plan(options: Options) -> Plan:
     """Put loads on one server."""
     minutes = options.minutes if options.minutes is not None else options.choose(10, 1) * 1.0
-    settings = {"minutes": minutes, "overloaded_by": OVERLOADED_BY, "overrides": {"device": options.device}}
+    settings: dict[str, Any] = {"minutes": minutes, "overloaded_by": OVERLOADED_BY}
+    settings["overrides"] = {"device": options.device}
     file = options.folder / "phases.json"
     served = "the project's champion" if options.project else "fresh weights of the example's sizes"
     return Plan(

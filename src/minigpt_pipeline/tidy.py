@@ -9,6 +9,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -170,10 +171,13 @@ def find_needed_runs(places: list[Path]) -> dict[str, str]:
             if run_id := json.loads(path.read_text(encoding="utf-8")).get("run_id"):
                 needed[run_id] = f"{name} comes from it"
         for path in place.glob(CHECKPOINTS):
-            with path.open("rb") as file:
+            with (
+                path.open("rb") as file,
+                suppress(ValueError, LookupError),
+            ):  # a damaged one goes on with nothing
                 file.readline()
-                description = json.loads(file.readline())
-            needed[description["state"]["record"]["log"]] = f"the checkpoint {path.name} goes on with it"
+                run_id = json.loads(file.readline())["state"]["record"]["log"]
+                needed[run_id] = f"the checkpoint {path.name} goes on with it"
     return needed
 
 
