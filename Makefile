@@ -8,6 +8,7 @@ ENV ?= sample
 RUNS ?= last-2
 VERSION ?=
 REASON ?=
+DRY ?=
 HEADLESS ?=
 WORKERS ?= 2
 PARAMS ?=
@@ -80,6 +81,12 @@ fuzz: SECONDS ?= 3600
 fuzz: install ## Look for input that something unexplained happens with (TARGET=archive|standardization|parameters|requests|checkpoint|all SECONDS=3600)
 	$(BIN)/python -m tests.hostile.fuzz $(TARGET) --seconds $(SECONDS)
 
+.PHONY: soak
+soak: CYCLES ?= 500
+soak: install ## Many retraining cycles in a copy of the project, and what each leaves behind (CYCLES=500: hours; goes on behind a stop)
+	$(BIN)/python -m benchmarks.soak --cycles $(CYCLES) --folder build/soak
+	$(BIN)/python -m benchmarks.soak_report build/soak
+
 .PHONY: bench
 bench: install ## Measure speed and memory against plain Keras, interleaved (an hour): benchmarks/README.md
 	$(BIN)/python -m benchmarks
@@ -118,6 +125,10 @@ versions: install ## The versions of the registered model, which of them is in u
 rollback: install ## Put the champion before in use again, or any version: VERSION=3 REASON="..."
 	@$(BIN)/python -m minigpt_pipeline.release rollback --version "$(VERSION)" --reason "$(REASON)"
 
+.PHONY: tidy
+tidy: install ## Remove what conf/base/retention.yml does not keep, as each retraining does (DRY=1: only say what would go)
+	@$(BIN)/python -m minigpt_pipeline.tidy --env $(ENV) $(if $(DRY),--dry-run)
+
 .PHONY: samples
 samples: install ## Texts of the model of ENV for each preset, none picked, in docs/samples.md (make samples ENV=base)
 	$(BIN)/python -m benchmarks.write_samples --env $(ENV)
@@ -130,7 +141,7 @@ sweep: install ## Search for better parameters (ENV=sample: half an hour; ENV=ba
 results: install ## Make every figure of README again (a night), but for trainings that are kept: benchmarks/README.md
 	$(BIN)/kedro run --pipelines data --env base
 	$(BIN)/python -m benchmarks training generation serving data startup scaling
-	$(BIN)/python -m benchmarks time_to_perplexity perplexity_scaling
+	$(BIN)/python -m benchmarks time_to_perplexity perplexity_scaling load
 	$(BIN)/kedro run --env sample
 	$(BIN)/kedro run --env base --params vectorization.tokenizer=subword
 	$(BIN)/kedro run --env base

@@ -21,6 +21,7 @@ COMPARISONS = {
     "training": "words a second and memory: plain Keras, nanoGPT (if PyTorch is there), ours, the machine's limit",
     "generation": "seconds a token: one predict a token against ours, one text and 64 side by side",
     "serving": "tokens a second of streams over HTTP, and the first token, against the same texts written at once",
+    "load": "a server under load for an hour: 1 to 64 clients, an overload, and what is behind it (only by name)",
     "data": "archive to token ids: seconds by stage, memory at one and two times the reviews",
     "startup": "kedro run of one pipeline against the import of Kedro and MLflow",
     "scaling": "ours by vocabulary, width, context and batch, with a plot (a quarter of an hour)",
@@ -59,7 +60,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--minutes",
         type=float,
-        help="of training that perplexity_scaling may add (default: all that is missing)",
+        help="of training that perplexity_scaling may add (default: all that is missing); of a phase of load (10)",
+    )
+    parser.add_argument(
+        "--project",
+        type=Path,
+        help="whose champion `load` serves, as `make serve` does there (default: a model with fresh weights)",
     )
     parser.add_argument(
         "--device", choices=("auto", "cpu", "gpu"), default="auto", help="default: %(default)s"
@@ -105,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     folder=Path(folder),
                     report=_Progress(name, console),
                     minutes=asked.minutes,
+                    project=asked.project.resolve() if asked.project else None,
                 )
                 run(name, options)
     except KeyboardInterrupt:

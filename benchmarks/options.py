@@ -19,7 +19,9 @@ class Options:
         images: Where plots are written.
         folder: A temporary folder for whatever the variants write.
         report: Shows progress.
-        minutes: Of training, of a comparison that is measured bit by bit; null means all that is missing.
+        minutes: Of training, of a comparison that is measured bit by bit, or of a phase of `load`; null means what the
+            comparison thinks right.
+        project: Whose champion `load` serves; null means fresh weights.
     """
 
     is_quick: bool
@@ -31,6 +33,7 @@ class Options:
     folder: Path
     report: Report
     minutes: float | None = None
+    project: Path | None = None
 
     def choose(self, usual: int, quick: int) -> int:
         """Return a number of things to do."""

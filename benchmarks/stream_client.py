@@ -20,12 +20,14 @@ class Load:
 
     Args:
         first_tokens: Seconds from each request to its first token.
+        text_seconds: From each request to its whole text.
         texts: What requests were answered with.
         statuses: Of answers that are no text, or what went wrong, with how often.
         seconds: From the first request to the last answer.
     """
 
     first_tokens: list[float] = field(default_factory=list)
+    text_seconds: list[float] = field(default_factory=list)
     texts: list[dict[str, Any]] = field(default_factory=list)
     statuses: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
@@ -92,6 +94,7 @@ async def _ask_on(
         if name != b"event: done":
             load.count(data[:80].decode())
             continue
+        load.text_seconds.append(time.perf_counter() - started)
         load.texts += json.loads(data.removeprefix(b"data: "))["texts"]
     writer.close()
 

@@ -414,6 +414,17 @@ BENCHMARK_TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
             Column("first word (ms)", ("medians", "first_token"), "{:.0f}", 1000),
         ),
     ),
+    "load": (
+        "a server under load, clients on the same cores",
+        (
+            Column("words/s", ("medians", "tokens_per_second")),
+            Column("first word, p50 (ms)", ("medians", "first_token_p50"), "{:,.0f}", 1000),
+            Column("p99", ("medians", "first_token_p99"), "{:,.0f}", 1000),
+            Column("text, p99 (s)", ("medians", "text_p99"), "{:.2f}"),
+            Column("errors", ("medians", "errors")),
+            Column("memory (MB)", ("medians", "memory_bytes"), "{:,.0f}", 1e-6),
+        ),
+    ),
     "perplexity_scaling": (
         "training for some minutes, perplexity of validation films",
         (

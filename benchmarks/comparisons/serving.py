@@ -46,13 +46,7 @@ class ServedGeneration(Worker):
     def __init__(self, new_tokens: int, seconds: float, clients: int, overrides: Mapping[str, Any]) -> None:
         self.new_tokens, self.seconds, self.clients = new_tokens, seconds, clients
         self.info = {"sampling": CHOICE}
-        rng = np.random.default_rng(SEED)
-        self.prompts = [
-            " ".join(
-                make_word(number) for number in rng.integers(2, example_sizes.VOCABULARY_SIZE, size=length)
-            )
-            for length in rng.integers(2, 10, size=64)
-        ]
+        self.prompts = draw_prompts()
         command = [sys.executable, "-m", "benchmarks.serve_fresh_model", json.dumps(overrides)]
         # It ends with this process, which holds the other end of its standard input.
         self.server = subprocess.Popen(
@@ -73,6 +67,15 @@ class ServedGeneration(Worker):
             "first_token": quantile(load.first_tokens, 0.5),
             "first_token_p95": quantile(load.first_tokens, 0.95),
         }
+
+
+def draw_prompts() -> list[str]:
+    """Return prompts of two to nine words that the model with fresh weights knows."""
+    rng = np.random.default_rng(SEED)
+    return [
+        " ".join(make_word(number) for number in rng.integers(2, example_sizes.VOCABULARY_SIZE, size=length))
+        for length in rng.integers(2, 10, size=64)
+    ]
 
 
 def plan(options: Options) -> Plan:

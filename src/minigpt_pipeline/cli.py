@@ -27,9 +27,11 @@ from minigpt_pipeline.model.cluster import VARIABLE, is_other_worker
 from minigpt_pipeline.nothing_served import is_nothing_served
 from minigpt_pipeline.progress import erase_bars
 from minigpt_pipeline.project_lock import Holder, ProjectLockedError, holding
+from minigpt_pipeline.retention_policy import read_retention
 from minigpt_pipeline.retraining import is_retraining, retrain
 from minigpt_pipeline.sigterm import Termination, interrupting
 from minigpt_pipeline.system_errors import describe_system_error
+from minigpt_pipeline.tidy import tidy_behind
 from minigpt_pipeline.worker_hooks import TRAINING_NODE
 
 FORESEEN = (
@@ -284,7 +286,11 @@ def start(**options: Any) -> Any:
     if is_other_worker():
         return kedro_run.callback(**options | {"node_names": [TRAINING_NODE]})
     if is_retraining(options):
-        return retrain(kedro_run.callback, options)
+        project = Path(find_kedro_project(Path.cwd()) or Path.cwd())
+        retention = read_retention(project)  # before anything is computed
+        result = retrain(kedro_run.callback, options)
+        tidy_behind(project, options["env"] or os.environ.get("KEDRO_ENV") or "base", retention)
+        return result
     if is_nothing_served(options):
         return None
     return kedro_run.callback(**options)

@@ -9,7 +9,6 @@ import pytest
 
 from minigpt_pipeline.scheduling.home import Home
 from minigpt_pipeline.scheduling.housekeeping import (
-    DAYS_KEPT,
     LEFT_BEHIND,
     check_pipelines,
     find_missed_ticks,
@@ -101,17 +100,24 @@ def test_a_pipeline_that_is_not_there_is_named_with_those_that_are() -> None:
 
 
 def test_old_runs_are_removed_with_what_they_said(home: Home, instance: dg.DagsterInstance) -> None:
-    run = instance.add_run(dg.DagsterRun("nightly", status=dg.DagsterRunStatus.SUCCESS))
+    run = instance.add_run(dg.DagsterRun("nightly", status=dg.DagsterRunStatus.STARTED, tags={"a": "b"}))
+    instance.report_run_failed(run, "it has failed")
+    begun = instance.add_run(dg.DagsterRun("nightly", status=dg.DagsterRunStatus.STARTED))
     home.logs.mkdir()
     (home.logs / "one.log").touch()
+    later = datetime.now(UTC) + timedelta(days=90, minutes=1)
 
-    remove_old(instance, home, datetime.now(UTC))
+    assert remove_old(instance, home, datetime.now(UTC), 90) == 0
+    assert remove_old(instance, home, later, None) == 0
     assert instance.get_run_by_id(run.run_id)
     assert list(home.logs.iterdir())
-    remove_old(instance, home, datetime.now(UTC) + timedelta(days=DAYS_KEPT, minutes=1))
+    assert list(home.folder.rglob(f"{run.run_id}*"))
+    assert remove_old(instance, home, later, 90) == 1
 
     assert instance.get_run_by_id(run.run_id) is None
+    assert instance.get_run_by_id(begun.run_id)
     assert list(home.logs.iterdir()) == []
+    assert list(home.folder.rglob(f"{run.run_id}*")) == []
 
 
 def test_the_table_has_the_next_tick_in_its_own_time_zone() -> None:

@@ -32,6 +32,8 @@ from minigpt_pipeline.scheduling.tied import tie_to
 HOST = "127.0.0.1"
 BETWEEN_STAMPS = 15.0
 """Seconds."""
+BETWEEN_TIDYING = 86_400.0
+"""Seconds: schedules may be at work for months."""
 PAUSE = 0.2
 SHARED = (
     "dagster._cli.api",
@@ -215,9 +217,14 @@ def begin(dagster: Dagster, home: Home, pages: Pages | None) -> None:
 
 
 def watch(dagster: Dagster, home: Home) -> None:
-    """Note now and then that the schedules are at work, until a process ends."""
+    """Note now and then that the schedules are at work, and remove what is old each day, until a process ends."""
+    tidied = time.monotonic()
     while True:
         home.stamp()
+        if time.monotonic() > tidied + BETWEEN_TIDYING:
+            tidied = time.monotonic()
+            with suppress(StartError):  # it has said why, and is tried again the next day
+                keep_house("tidy", home)
         deadline = time.monotonic() + BETWEEN_STAMPS
         while time.monotonic() < deadline:
             dagster.check()

@@ -24,6 +24,7 @@ from rich.table import Table
 from minigpt_pipeline.files import replacing
 from minigpt_pipeline.hidden import hide_in_logs
 from minigpt_pipeline.quiet import quieten
+from minigpt_pipeline.retention_policy import RetentionError, read_retention
 from minigpt_pipeline.scheduling.definitions import UNFINISHED
 from minigpt_pipeline.scheduling.home import Home
 from minigpt_pipeline.scheduling.notification import Message, notify
@@ -37,12 +38,11 @@ from minigpt_pipeline.scheduling.schedule_settings import (
 
 logger = logging.getLogger(__name__)
 
-DAYS_KEPT = 90
-"""For which runs and what they have said are kept."""
 LOG_WIDTH = 140
 """Characters of a line where no terminal says how many it has."""
 PATIENCE = 90.0
 """Seconds that runs may take to end: more than a child has."""
+ENDED = [status for status in dg.DagsterRunStatus if status not in UNFINISHED]
 LEFT_BEHIND = [status for status in UNFINISHED if status is not dg.DagsterRunStatus.QUEUED]
 """Statuses of runs whose process died with the schedules; what was queued is started again."""
 
@@ -151,14 +151,41 @@ def mark_runs_of_mlflow(project: Path) -> None:
         logger.warning("%s", error)
 
 
-def remove_old(instance: dg.DagsterInstance, home: Home, now: datetime) -> None:
-    """Remove runs of Dagster and what they have said behind `DAYS_KEPT` days."""
-    limit = now - timedelta(days=DAYS_KEPT)
-    for record in instance.get_run_records(dg.RunsFilter(created_before=limit)):
+def remove_old(instance: dg.DagsterInstance, home: Home, now: datetime, days: float | None) -> int:
+    """Remove runs of Dagster that have ended, and what they have said.
+
+    Dagster leaves the file that the events of a run were in, and its tags.
+
+    Args:
+        instance: Of Dagster.
+        home: Of the project.
+        now: This moment.
+        days: For which they are kept; null for ever.
+
+    Returns:
+        How many runs went.
+    """
+    if days is None:
+        return 0
+    limit = now - timedelta(days=days)
+    records = instance.get_run_records(dg.RunsFilter(statuses=ENDED, created_before=limit))
+    for record in records:
         instance.delete_run(record.dagster_run.run_id)
+        for file in (home.folder / "history/runs").glob(f"{record.dagster_run.run_id}.db*"):
+            file.unlink()
     for log in home.logs.glob("*.log"):
         if log.stat().st_mtime < limit.timestamp():
             log.unlink()
+    return len(records)
+
+
+def tidy(home: Home) -> None:
+    """Remove what is old, while the schedules are at work."""
+    settings = read_settings(home.project)
+    days = read_retention(home.project).schedules.days
+    with opening(home, settings.instance) as instance:
+        if count := remove_old(instance, home, datetime.now(UTC), days):
+            logger.info("%d runs of Dagster, older than %g days, are removed", count, days)
 
 
 def find_missed_ticks(
@@ -220,6 +247,7 @@ def begin(home: Home) -> None:
     """
     settings = read_settings(home.project)
     check_pipelines(settings, home.project)
+    days = read_retention(home.project).schedules.days
     now = datetime.now(UTC)
     with replacing(home.settings) as partial:
         partial.write_text(settings.model_dump_json(indent=2), encoding="utf-8")
@@ -227,7 +255,7 @@ def begin(home: Home) -> None:
     with opening(home, settings.instance) as instance:
         if count := sweep(instance):
             logger.warning("%d runs of schedules that were killed are marked as failed", count)
-        remove_old(instance, home, now)
+        remove_old(instance, home, now, days)
     mark_runs_of_mlflow(home.project)
     if (since := home.last_stamp()) is not None:
         report_missed_ticks(settings, since, now.timestamp())
@@ -253,7 +281,7 @@ def end(home: Home) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Do what is asked for in the project of the working directory."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["begin", "end"])
+    parser.add_argument("what", choices=["begin", "tidy", "end"])
     asked = parser.parse_args(arguments)
     quieten()
     logging.basicConfig(
@@ -262,8 +290,8 @@ def main(arguments: list[str] | None = None) -> int:
     hide_in_logs()
     logger.setLevel(logging.INFO)
     try:
-        {"begin": begin, "end": end}[asked.what](Home(Path.cwd()))
-    except SchedulesError as error:
+        {"begin": begin, "tidy": tidy, "end": end}[asked.what](Home(Path.cwd()))
+    except (SchedulesError, RetentionError) as error:
         sys.stderr.write(f"Error: {error}\n")
         return 1
     return 0
