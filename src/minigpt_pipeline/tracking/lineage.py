@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kedro.io import DatasetError
+
 from minigpt_pipeline.datasets.json_dataset import JsonDataset
 
 CYCLE_VARIABLE = "MINIGPT_CYCLE"
@@ -50,6 +52,21 @@ def write_lineage(filepath: Path, lineage: Lineage) -> None:
 
 
 def read_lineage(filepath: Path) -> Lineage | None:
-    """Return the lineage of a dataset; None where it has none, as a file that somebody put there by hand."""
+    """Return the lineage of a dataset; None where it has none, as a file that somebody put there by hand.
+
+    Raises:
+        DatasetError: If it is damaged, or another version of the project wrote it, and so the dataset.
+    """
     dataset = JsonDataset(filepath=str(lineage_path(filepath)))
     return Lineage(**dataset.load()) if dataset.exists() and filepath.exists() else None
+
+
+def read_known_lineage(filepath: Path) -> Lineage | None:
+    """Return the lineage of a dataset that nobody is about to read; None also where it can't be read.
+
+    What another version of the project has written stops no run that makes it again.
+    """
+    try:
+        return read_lineage(filepath)
+    except DatasetError:
+        return None
