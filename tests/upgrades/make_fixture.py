@@ -5,8 +5,8 @@ in it on some reviews of the embedded corpus: a whole run; a search; new data, p
 the version has them; at last a training that is killed. What that leaves, without pictures, is packed into
 `written/VERSION.tar.xz`.
 
-The libraries are those of the Python that runs this. Where a version does not run with them, give it a Python of its own
-lock: `--python`.
+The libraries are those of the Python that runs this. Where a version does not run with them, name a Python that has
+those of its own lock: `--python`.
 """
 
 import argparse
@@ -28,13 +28,16 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
 WRITTEN = Path(__file__).parent / "written"
-PLACE = Path("/srv/minigpt")
-"""Where the version runs: MLflow's store knows its artifacts by their absolute place."""
+PLACES = Path("/srv")
+"""Where versions run, each in `minigpt-VERSION`: MLflow's store knows its artifacts by their absolute place."""
 
-HEADING = re.compile(r"^## \[(?P<version>[\d.]+)\] .*\n\n(?:Commit (?P<commit>[0-9a-f]{7,40})\.$)?", re.MULTILINE)
+HEADING = re.compile(
+    r"^## \[(?P<version>[\d.]+)\] .*\n\n(?:Commit (?P<commit>[0-9a-f]{7,40})\.$)?", re.MULTILINE
+)
 
 PARAMETERS = (
-    "validation.min_reviews=100,vectorization.min_words=1000,vectorization.vocabulary_size=300,"
+    "validation.min_reviews=50,vectorization.min_words=1000,vectorization.vocabulary_size=300,"
+    "vectorization.split.train=0.6,vectorization.split.validation=0.2,vectorization.split.test=0.2,"
     "model.embed_dim=8,model.feed_forward_dim=16,evaluation.known_source=null"
 )
 """So that a fixture is small; who goes on with what was written needs the same."""
@@ -43,7 +46,15 @@ KILLED = f"{PARAMETERS},training.max_steps=400,training.seed=9"
 """Of the training that is killed."""
 
 KEPT = ("data", "mlflow.db", "mlartifacts", ".dagster")
-LEFT_OUT = ("*.png", "validation_data_docs", "sample_reviews.tar.gz", "__pycache__", "*.lock", "logs", "compute_logs")
+LEFT_OUT = (
+    "*.png",
+    "validation_data_docs",
+    "sample_reviews.tar.gz",
+    "__pycache__",
+    "*.lock",
+    "logs",
+    "compute_logs",
+)
 CODE = "code_of_commit.txt"
 """Lists the files of logged models that are those of the commit, and are taken from there."""
 
@@ -60,6 +71,11 @@ def read_commits() -> dict[str, str]:
     return {found["version"]: found["commit"] or "" for found in HEADING.finditer(text)}
 
 
+def place_of(version: str) -> Path:
+    """Return where a version has run."""
+    return PLACES / f"minigpt-{version}"
+
+
 class Version:
     """A version at its commit, in a clone.
 
@@ -69,27 +85,34 @@ class Version:
     """
 
     def __init__(self, name: str, python: str) -> None:
-        self._name, self._python = name, python
+        self.place, self._python = place_of(name), python
         self._has = [int(part) for part in name.split(".")].__ge__
         commit = read_commits()[name]
-        subprocess.run(["git", "clone", "--quiet", "--shared", PROJECT, PLACE], check=True)
-        subprocess.run(["git", "checkout", "--quiet", commit], cwd=PLACE, check=True)
-        variables = {"PYTHONPATH": str(PLACE / "src"), "DO_NOT_TRACK": "true", "TF_CPP_MIN_LOG_LEVEL": "3"}
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("MINIGPT_", "MLFLOW_", "KEDRO_"))}
+        subprocess.run(["git", "clone", "--quiet", "--shared", PROJECT, self.place], check=True)
+        subprocess.run(["git", "checkout", "--quiet", commit], cwd=self.place, check=True)
+        variables = {
+            "PYTHONPATH": str(self.place / "src"),
+            "DO_NOT_TRACK": "true",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        }
+        kept = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("MINIGPT_", "MLFLOW_", "KEDRO_"))
+        }
         self._environment = kept | variables
 
     def write(self) -> None:
         """Run what the version has."""
-        self._write_reviews("sample_reviews.tar.gz", 300, seed=1)
+        self._write_reviews("sample_reviews.tar.gz", 120, seed=1)
         self._kedro(PARAMETERS)
         if self._has([0, 3]):
             self._kedro(PARAMETERS, "sweep")
-            self._kedro(PARAMETERS, "comparison")
         if self._has([0, 5]):
             self._write_reviews("incoming/more.tar.gz", 60, seed=2)
-            (PLACE / "data/01_raw/incoming/poor.csv").write_text("text\nshort\nshort\n")
+            (self.place / "data/01_raw/incoming/poor.csv").write_text("text\nshort\nshort\n")
             self._kedro(PARAMETERS, "retraining")
-            self._kedro(f"{PARAMETERS},training.seed=7,promotion.min_improvement=-10", "retraining")
+            self._kedro(f"{PARAMETERS},training.seed=7", "retraining")
             self._schedule()
         if self._has([0, 6]):
             self._serve()
@@ -103,21 +126,33 @@ class Version:
         Raises:
             ValueError: If a file names a place of this machine.
         """
-        (PLACE / CODE).write_text("".join(f"{line}\n" for line in self._list_code()))
-        checkpoints = sorted((PLACE / "data/test/06_models/checkpoints").glob("*.checkpoint"))
+        (self.place / CODE).write_text("".join(f"{line}\n" for line in self._list_code()))
+        checkpoints = sorted((self.place / "data/test/06_models/checkpoints").glob("*.checkpoint"))
         for older in checkpoints[:-1]:
             older.unlink()
-        with closing(sqlite3.connect(PLACE / "mlflow.db")) as store, store:
+        with closing(sqlite3.connect(self.place / "mlflow.db")) as store, store:
             # Which interpreter has called MLflow: a place of this machine.
             store.execute("UPDATE tags SET value = 'kedro' WHERE key = 'mlflow.source.name'")
-        with closing(sqlite3.connect(PLACE / "mlflow.db")) as store:
+        with closing(sqlite3.connect(self.place / "mlflow.db")) as store:
             store.execute("VACUUM")  # or the former value stays in the file
-        command = ["tar", "--create", "--sort=name", "--owner=0", "--group=0", "--mtime=2026-01-01", "--exclude-from=-"]
-        kept = [name for name in KEPT if (PLACE / name).exists()]
-        excluded = "\n".join([*LEFT_OUT, *(PLACE / CODE).read_text().split()])
+        command = [
+            "tar",
+            "--create",
+            "--sort=name",
+            "--owner=0",
+            "--group=0",
+            "--mtime=2026-01-01",
+            "--exclude-from=-",
+        ]
+        kept = [name for name in KEPT if (self.place / name).exists()]
+        excluded = "\n".join([*LEFT_OUT, *(self.place / CODE).read_text().split()])
         path.parent.mkdir(exist_ok=True)
         packed = subprocess.run(
-            [*command, "--xz", CODE, *kept], cwd=PLACE, input=excluded.encode(), capture_output=True, check=True,
+            [*command, "--xz", CODE, *kept],
+            cwd=self.place,
+            input=excluded.encode(),
+            capture_output=True,
+            check=True,
             env=os.environ | {"XZ_OPT": "-9e"},
         ).stdout
         path.write_bytes(packed)
@@ -127,7 +162,7 @@ class Version:
         return [self._python, "-m", *arguments]
 
     def _run(self, *arguments: str) -> None:
-        subprocess.run(self._python_m(*arguments), cwd=PLACE, env=self._environment, check=True)
+        subprocess.run(self._python_m(*arguments), cwd=self.place, env=self._environment, check=True)
 
     def _kedro(self, parameters: str, pipeline: str | None = None) -> None:
         # `--pipeline` is known to all versions.
@@ -139,14 +174,14 @@ class Version:
         self._run("minigpt_pipeline.text.synthetic_reviews", f"data/01_raw/{name}", *arguments)
 
     def _schedule(self) -> None:
-        (PLACE / "conf/local/schedules.yml").write_text(SCHEDULES)
+        (self.place / "conf/local/schedules.yml").write_text(SCHEDULES)
         with self._running("minigpt_pipeline.scheduling", "--headless"):
-            wait_for(lambda: any((PLACE / "data/test/08_reporting").glob("comparison.html")), 180)
+            wait_for(lambda: any((self.place / "data/test/08_reporting").glob("comparison.html")), 180)
             time.sleep(20)  # until Dagster has written that the run has ended
 
     def _serve(self) -> None:
         port = find_port()
-        (PLACE / "conf/local/serving.yml").write_text("log: {texts: true}\n")
+        (self.place / "conf/local/serving.yml").write_text("log: {texts: true}\n")
         with self._running("minigpt_pipeline.serving", "--port", str(port)):
             body = json.dumps({"prompt": "the best scene", "max_new_tokens": 8, "seed": 1}).encode()
             request = urllib.request.Request(
@@ -159,7 +194,7 @@ class Version:
     @contextmanager
     def _running(self, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
         """Let a command run, and end it as Ctrl-C does."""
-        process = subprocess.Popen(self._python_m(*arguments), cwd=PLACE, env=self._environment)
+        process = subprocess.Popen(self._python_m(*arguments), cwd=self.place, env=self._environment)
         try:
             yield process
         finally:
@@ -167,20 +202,22 @@ class Version:
             process.wait(60)
 
     def _kill_training(self) -> None:
-        command = self._python_m("kedro", "run", "--env", "test", "--pipeline", "training", "--params", KILLED)
-        process = subprocess.Popen(command, cwd=PLACE, env=self._environment)
-        wait_for(lambda: any((PLACE / "data/test/06_models/checkpoints").glob("*.checkpoint")), 120)
+        command = self._python_m(
+            "kedro", "run", "--env", "test", "--pipeline", "training", "--params", KILLED
+        )
+        process = subprocess.Popen(command, cwd=self.place, env=self._environment)
+        wait_for(lambda: any((self.place / "data/test/06_models/checkpoints").glob("*.checkpoint")), 120)
         process.kill()
         process.wait()
 
     def _list_code(self) -> list[str]:
         """Return the logged files that are the same at the commit."""
-        logged = [path for path in (PLACE / "mlartifacts").rglob("code/**/*") if path.is_file()]
+        logged = [path for path in (self.place / "mlartifacts").rglob("code/**/*") if path.is_file()]
         for path in logged:
-            of_commit = PLACE / "src" / path.as_posix().partition("/code/")[2]
+            of_commit = self.place / "src" / path.as_posix().partition("/code/")[2]
             if "__pycache__" not in path.parts and path.read_bytes() != of_commit.read_bytes():
                 raise ValueError(f"{path} is not what the commit has")
-        return [str(path.relative_to(PLACE)) for path in logged if "__pycache__" not in path.parts]
+        return [str(path.relative_to(self.place)) for path in logged if "__pycache__" not in path.parts]
 
 
 def refuse_places(path: Path) -> None:
@@ -230,14 +267,14 @@ def main() -> None:
     parser.add_argument("version", choices=sorted(read_commits()))
     parser.add_argument("--python", default=sys.executable, help="with the libraries of the version")
     chosen = parser.parse_args()
-    if PLACE.exists():
-        parser.error(f"{PLACE} is there already: move it away")
+    if (place := place_of(chosen.version)).exists():
+        parser.error(f"{place} is there already: move it away")
     try:
         version = Version(chosen.version, chosen.python)
         version.write()
         version.pack(WRITTEN / f"{chosen.version}.tar.xz")
     finally:
-        shutil.rmtree(PLACE, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)
 
 
 if __name__ == "__main__":

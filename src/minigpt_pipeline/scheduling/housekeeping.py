@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from minigpt_pipeline.files import replacing
+from minigpt_pipeline.project_folder import open_project
 from minigpt_pipeline.quiet import quieten
 from minigpt_pipeline.scheduling.definitions import UNFINISHED
 from minigpt_pipeline.scheduling.home import Home
@@ -53,9 +54,8 @@ def check_pipelines(settings: ScheduleSettings, project: Path) -> None:
         SchedulesError: With the names that there are.
     """
     from kedro.framework.project import pipelines
-    from kedro.framework.startup import bootstrap_project
 
-    bootstrap_project(project)
+    open_project(project)
     for name, schedule in settings.schedules.items():
         if unknown := [one for one in schedule.pipeline.split(",") if one.strip() not in pipelines]:
             raise SchedulesError(
