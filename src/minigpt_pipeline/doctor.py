@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from minigpt_pipeline.project_folder import open_project
 from minigpt_pipeline.project_lock import find_holder, is_held
 from minigpt_pipeline.quiet import quieten
 
@@ -184,11 +185,10 @@ def examine(project: Path) -> Iterator[Finding]:
 
 def _read_configuration(project: Path) -> tuple[Any, Any]:
     from kedro.framework.session import KedroSession
-    from kedro.framework.startup import bootstrap_project
 
     from minigpt_pipeline.tracking.store import TrackingSettings
 
-    bootstrap_project(project)
+    open_project(project)
     with KedroSession.create(project, env="base") as session:
         context = session.load_context()
         return context.catalog, TrackingSettings(**context.config_loader["mlflow"])

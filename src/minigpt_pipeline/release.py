@@ -13,6 +13,7 @@ from rich.console import Console
 from minigpt_pipeline.commit import read_commit
 from minigpt_pipeline.hidden import escape
 from minigpt_pipeline.model_versions import CHAMPION, DECISION_TAG
+from minigpt_pipeline.project_folder import open_project
 from minigpt_pipeline.quiet import quieten
 
 
@@ -27,12 +28,11 @@ class Release:
     """
 
     def __init__(self, project: Path) -> None:
-        from kedro.framework.startup import bootstrap_project
 
         from minigpt_pipeline.tracking.model_registry import ModelRegistry
         from minigpt_pipeline.tracking.store import TrackingSettings, connect
 
-        bootstrap_project(project)
+        open_project(project)
         self._project = project
         configuration = self._read_configuration(None)
         connect(TrackingSettings(**configuration["mlflow"]), project)

@@ -12,6 +12,7 @@ PAGE = Path(__file__).parents[2] / "docs/operations.md"
 LOAD = "python -c \"import mlflow; mlflow.pyfunc.load_model('models:/{}')\""
 NOT_RUN = {
     "rm -r .venv && make install": "installs all packages",
+    "python -m tests.reproducible": "tests/test_reproducible.py does it",
     "git pull && make install doctor": "needs the repository that it was cloned from",
 }
 

@@ -18,6 +18,11 @@ Content = TypeVar("Content")
 MAKE_IT_FIRST = "run the pipeline that makes it first, or `kedro run` for all of them"
 """What to do about a file that is not there; `cli` knows which pipeline it is."""
 
+MAKE_ALL_AGAIN = (
+    "`kedro run` in the same environment makes this and all that belongs to it again; see docs/upgrading.md"
+)
+"""What to do about a file of an earlier version: those that it is made from are of that version, too."""
+
 
 class LocalDataset(AbstractDataset[Content, Content], Generic[Content]):
     """A file or folder of this machine, replaced as a whole when it is saved.
@@ -70,8 +75,10 @@ def check_format_version(found: object, path: Path) -> None:
     Raises:
         DatasetError: If the version is not the one that this code reads.
     """
-    if found != FORMAT_VERSION:
-        raise DatasetError(
-            f"{path} has format version {found}, this version of the project reads {FORMAT_VERSION}: "
-            "make the file again by running the pipeline that writes it"
-        )
+    if found == FORMAT_VERSION:
+        return
+    is_newer = isinstance(found, int) and found > FORMAT_VERSION
+    advice = "go back to the version of the project that wrote it" if is_newer else MAKE_ALL_AGAIN
+    raise DatasetError(
+        f"{path} has format version {found}, this version of the project reads {FORMAT_VERSION}: {advice}"
+    )

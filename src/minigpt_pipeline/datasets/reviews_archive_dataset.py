@@ -99,7 +99,8 @@ class ReviewsArchiveDataset(AbstractDataset[NoReturn, Iterator[ArchiveMember]]):
             return path
         if self.url is None:
             raise DatasetError(
-                f"There is no archive {path}, and the catalog names no url to download it from"
+                f"There is no archive {path}, and the catalog names no url to download it from: put one there; "
+                f"`python -m minigpt_pipeline.text.synthetic_reviews {path}` writes the embedded corpus"
             )
         self._download(self.url)
         return self.filepath

@@ -23,6 +23,7 @@ from rich.table import Table
 
 from minigpt_pipeline.files import replacing
 from minigpt_pipeline.hidden import hide_in_logs
+from minigpt_pipeline.project_folder import open_project
 from minigpt_pipeline.quiet import quieten
 from minigpt_pipeline.retention_policy import RetentionError, read_retention
 from minigpt_pipeline.scheduling.definitions import UNFINISHED
@@ -54,9 +55,8 @@ def check_pipelines(settings: ScheduleSettings, project: Path) -> None:
         SchedulesError: With the names that there are.
     """
     from kedro.framework.project import pipelines
-    from kedro.framework.startup import bootstrap_project
 
-    bootstrap_project(project)
+    open_project(project)
     for name, schedule in settings.schedules.items():
         if unknown := [one for one in schedule.pipeline.split(",") if one.strip() not in pipelines]:
             raise SchedulesError(

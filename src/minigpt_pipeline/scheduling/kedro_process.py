@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from minigpt_pipeline.project_folder import PACKAGE, is_checkout
+
 TIED = Path(__file__).with_name("tied.py")
 PAUSE = 0.2
 """Seconds between two looks at it."""
@@ -42,7 +44,8 @@ class KedroProcess:
     ) -> None:
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
-        command = tie([sys.executable, "-m", "kedro", "run", *arguments], signal.SIGINT)
+        named = ["kedro", "run"] if is_checkout(project) else [PACKAGE]
+        command = tie([sys.executable, "-m", *named, *arguments], signal.SIGINT)
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 command,

@@ -53,7 +53,11 @@ def write_lineage(filepath: Path, lineage: Lineage) -> None:
 
 
 def read_lineage(filepath: Path) -> Lineage | None:
-    """Return the lineage of a dataset; None where it has none, as a file that somebody put there by hand."""
+    """Return the lineage of a dataset; None where it has none, as a file that somebody put there by hand.
+
+    Raises:
+        DatasetError: If it is damaged, or another version of the project wrote it, and so the dataset.
+    """
     dataset = JsonDataset(filepath=str(lineage_path(filepath)))
     if not (dataset.exists() and filepath.exists()):
         return None
@@ -65,3 +69,14 @@ def read_lineage(filepath: Path) -> Lineage | None:
             f"{lineage_path(filepath)} is no lineage ({told}): remove it, and run the pipeline that makes "
             f"{filepath.name}"
         ) from error
+
+
+def read_known_lineage(filepath: Path) -> Lineage | None:
+    """Return the lineage of a dataset that nobody is about to read; None also where it can't be read.
+
+    What another version of the project has written stops no run that makes it again.
+    """
+    try:
+        return read_lineage(filepath)
+    except DatasetError:
+        return None

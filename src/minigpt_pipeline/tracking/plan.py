@@ -13,7 +13,7 @@ from kedro.pipeline.node import Node
 
 from minigpt_pipeline.tracking.flat_parameters import flatten_parameters
 from minigpt_pipeline.tracking.keys import describe_origin, find_path, is_parameter, make_key
-from minigpt_pipeline.tracking.lineage import Lineage, read_lineage
+from minigpt_pipeline.tracking.lineage import Lineage, read_known_lineage
 
 ALWAYS = "always"
 """Tag of a node that is due whatever is saved."""
@@ -80,7 +80,7 @@ def find_newest_cycle(pipeline: Pipeline, catalog: DataCatalog) -> str | None:
 def _read_lineages(names: set[str], catalog: DataCatalog) -> Iterator[tuple[str, Lineage]]:
     for name in names:
         path = find_path(catalog.get(name))
-        if path and (lineage := read_lineage(path)):
+        if path and (lineage := read_known_lineage(path)):
             yield name, lineage
 
 
@@ -98,7 +98,7 @@ def _find_reasons(node: Node, catalog: DataCatalog, origin: Mapping[str, str]) -
             yield name, reason
     for name in node.outputs:
         path = find_path(catalog.get(name))
-        lineage = read_lineage(path) if path else None
+        lineage = read_known_lineage(path) if path else None
         if path is None or (lineage and lineage.key == make_key(origin)):
             continue
         if not path.exists():

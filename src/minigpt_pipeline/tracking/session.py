@@ -8,7 +8,7 @@ session that goes on with the search goes on with its run. See docs/adr/0002.
 import atexit
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,7 +34,14 @@ from minigpt_pipeline.tracking.killed_runs import (
     mark_killed_runs,
     remove_unfinished_uploads,
 )
-from minigpt_pipeline.tracking.lineage import CYCLE_VARIABLE, Lineage, new_cycle, read_lineage, write_lineage
+from minigpt_pipeline.tracking.lineage import (
+    CYCLE_VARIABLE,
+    Lineage,
+    new_cycle,
+    read_known_lineage,
+    read_lineage,
+    write_lineage,
+)
 from minigpt_pipeline.tracking.model_card import render_model_card
 from minigpt_pipeline.tracking.parameter_logging import log_parameters
 from minigpt_pipeline.tracking.store import (
@@ -82,7 +89,7 @@ class TrackedSession:
         if SWEEP_STUDY in pipeline.inputs():
             self._dataset(SWEEP_STUDY).load().check_free()
         self._run_before: Run | None = None
-        self._lineages = self._read_lineages(pipeline.inputs())
+        self._lineages = self._read_lineages(pipeline.inputs(), read_lineage)
         self._trains = TRAINED_MODEL in pipeline.all_outputs()
         former = self._find_former()
         self.cycle = self._lineages[former].cycle if former else self._choose_cycle(pipeline)
@@ -106,8 +113,10 @@ class TrackedSession:
             raise RuntimeError("The MLflow run of this session has ended")
         return str(run.info.run_id)
 
-    def _read_lineages(self, names: Iterable[str]) -> dict[str, Lineage]:
-        lineages = {name: read_lineage(path) for name in names if (path := self._filepath(name))}
+    def _read_lineages(
+        self, names: Iterable[str], read: Callable[[Path], Lineage | None]
+    ) -> dict[str, Lineage]:
+        lineages = {name: read(path) for name in names if (path := self._filepath(name))}
         return {name: lineage for name, lineage in lineages.items() if lineage}
 
     def _find_former(self) -> str | None:
@@ -159,7 +168,8 @@ class TrackedSession:
         """Give a model's run the reports of its data also where the data was made by an earlier session."""
         if not self._trains:
             return
-        earlier = self._read_lineages(sorted(set(self._catalog.keys()) - pipeline.all_outputs()))
+        names = sorted(set(self._catalog.keys()) - pipeline.all_outputs())
+        earlier = self._read_lineages(names, read_known_lineage)
         origins = {lineage.key: lineage.made_of for lineage in earlier.values() if lineage.key}
         found, behind = set[str](), {lineage.key for lineage in self._lineages.values() if lineage.key}
         while behind:
@@ -205,7 +215,7 @@ class TrackedSession:
     def before_save(self, name: str) -> None:
         """Take the key from what is there: nobody is sure of a file while it is saved, or of one left by a kill."""
         path = self._filepath(name)
-        if path and (lineage := read_lineage(path)):
+        if path and (lineage := read_known_lineage(path)):
             write_lineage(path, replace(lineage, key=None))
 
     def after_save(self, name: str) -> None:

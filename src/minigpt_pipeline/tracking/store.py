@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from minigpt_pipeline.files import replacing
 from minigpt_pipeline.hidden import hide_password
+from minigpt_pipeline.project_folder import open_project
 
 _RELATIVE_SQLITE = re.compile(r"sqlite:///(?!/)(?P<path>.+)")
 PATIENCE = 10
@@ -51,9 +52,8 @@ class TrackingSettings(BaseModel):
 def read_tracking_settings(project_path: Path, environment: str) -> TrackingSettings:
     """Read them outside of a Kedro session; an environment that is not there has those of base."""
     from kedro.framework.project import settings
-    from kedro.framework.startup import bootstrap_project
 
-    bootstrap_project(project_path)
+    open_project(project_path)
     conf = project_path / "conf"
     environment = environment if (conf / environment).is_dir() else "base"
     loader = settings.CONFIG_LOADER_CLASS(str(conf), env=environment, **settings.CONFIG_LOADER_ARGS)
