@@ -88,7 +88,7 @@ def run(project: Path, *arguments: str) -> str:
     ended = subprocess.run(
         [sys.executable, "-m", "kedro", "run", *arguments],
         cwd=project, capture_output=True, timeout=PATIENCE, check=False,
-        env=kept | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "FORCE_COLOR": "0"},
+        env=kept | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )  # fmt: skip
     said = (ended.stdout + ended.stderr).decode()
     assert ended.returncode == 0, said
