@@ -83,8 +83,8 @@ def make_bombs(folder: Path) -> None:
         "nested.tar": head("././@LongLink", 0, tarfile.GNUTYPE_LONGNAME) * 5000 + bytes(1024),
         "sparse.tar": sparse(),
         "overlapping.zip": zip_with(5000, 10 * MEGABYTE, bytes(10 * MEGABYTE)),
-        "lying.zip": zip_with(1, 10, bytes(500 * MEGABYTE)),
-        "bzip2.zip": zip_with(1, 10, bytes(500 * MEGABYTE), zipfile.ZIP_BZIP2),
+        "lying.zip": zip_with(1, 10, bytes(200 * MEGABYTE)),
+        "bzip2.zip": zip_with(1, 10, bytes(200 * MEGABYTE), zipfile.ZIP_BZIP2),
     }
     for name, content in bombs.items():
         (folder / name).write_bytes(content)
@@ -121,7 +121,7 @@ def test_bombs_are_refused_in_bounded_memory_and_time(tmp_path: Path, run_apart:
     assert "has more than 50 MB, unpacked" in told["repeated.parquet"]
     assert "is compressed in a way (number 12) that is not read" in told["bzip2.zip"]
     assert packed < 25 * MEGABYTE
-    assert found["megabytes"] < 400
+    assert found["megabytes"] < 250  # five times what a batch may unpack to; 129 were measured
     assert found["seconds"] < 60
 
 

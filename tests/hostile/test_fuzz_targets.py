@@ -15,7 +15,6 @@ from tests.hostile.fuzz.target import UnexplainedError
 
 FOUND = {
     "archive": [
-        # A message of Arrow's with a control character, and pandas' types in a parquet file, which are no proof.
         b"\x05" + b'{"text": 1e999}\n{"text": ' + b"9" * 5000 + b"}\n",
         b"\x05" + b'{"text": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n",
         b"\x05" + b'{"text": "\\ud800"}\n',
@@ -115,7 +114,7 @@ def test_a_target_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     assert issubclass(UnexplainedError, AssertionError)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_fuzzer_says_what_it_has_done() -> None:
     command = [sys.executable, "-m", "tests.hostile.fuzz", "parameters", "--seconds", "3"]
 

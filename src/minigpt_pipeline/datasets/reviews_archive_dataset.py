@@ -220,7 +220,7 @@ def _list_members(
         if max_files is not None and number > max_files:
             raise DatasetError(f"{name} has more than {max_files:,} files")
         yield member
-        archive.members.clear()  # it remembers a kilobyte of each
+        archive.members.clear()  # type: ignore[attr-defined]  # it remembers a kilobyte of each
 
 
 class _Bounded:

@@ -19,7 +19,8 @@ def make_protocol(max_seconds_to_ask: float) -> type[asyncio.Protocol]:
     class Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self._head_size, self._awaited_behind = 0, (self.cycle,)
+            self._head_size = 0
+            self._awaited_behind: tuple[Any, ...] = (self.cycle,)
             self._look_later()
 
         def connection_lost(self, exc: Exception | None) -> None:

@@ -41,7 +41,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 def load(name: str) -> Target:
     """Return a target."""
-    logging.disable(logging.CRITICAL)
     target: Target = importlib.import_module(f"tests.hostile.fuzz.{name}").TARGET
     return target
 
@@ -100,6 +99,7 @@ def fuzz(name: str, options: list[str]) -> None:
     """Fuzz in this process, which libFuzzer ends."""
     import atheris
 
+    logging.disable(logging.CRITICAL)
     with atheris.instrument_imports(include=["minigpt_pipeline"], enable_loader_override=False):
         target = load(name)
         take = target.prepare()
