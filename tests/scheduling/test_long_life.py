@@ -59,7 +59,7 @@ def test_schedules_take_no_more_memory_and_no_more_files_with_every_tick(
     )
     looks: list[dict[str, Any]] = []
     with at_work(project) as schedules:
-        schedules.wait_for_start()
+        schedules.wait_for(lambda: "The schedules are at work" in schedules.said.read_text(), 300)
         started = time.monotonic()
         processes = schedules.list_processes()
         while time.monotonic() < started + WARM_UP + 60 * MINUTES:
