@@ -1,8 +1,8 @@
 """Make again what a version of the project has written: `python -m tests.upgrades.make_fixture VERSION`.
 
-A clone of this repository is checked out at the commit that CHANGELOG.md names for the version, and its own commands run
-in it on some reviews of the embedded corpus: a whole run; a search; new data, promotion, schedules and a server where
-the version has them; at last a training that is killed. What that leaves, without pictures, is packed into
+A clone of this repository is checked out at the commit that CHANGELOG.md names for the version, and its own commands
+run in it on some reviews of the embedded corpus: a whole run; a search; new data, promotion, schedules and a server
+where the version has them; at last a training that is killed. What that leaves, without pictures, is packed into
 `written/VERSION.tar.xz`.
 
 The libraries are those of the Python that runs this. Where a version does not run with them, name a Python that has
@@ -57,6 +57,9 @@ LEFT_OUT = (
 )
 CODE = "code_of_commit.txt"
 """Lists the files of logged models that are those of the commit, and are taken from there."""
+
+PATIENCE = 900.0
+"""Seconds that a step may take on a busy machine."""
 
 SCHEDULES = """
 schedules:
@@ -176,8 +179,8 @@ class Version:
     def _schedule(self) -> None:
         (self.place / "conf/local/schedules.yml").write_text(SCHEDULES)
         with self._running("minigpt_pipeline.scheduling", "--headless"):
-            wait_for(lambda: any((self.place / "data/test/08_reporting").glob("comparison.html")), 180)
-            time.sleep(20)  # until Dagster has written that the run has ended
+            wait_for(lambda: any((self.place / "data/test/08_reporting").glob("comparison.html")), PATIENCE)
+            time.sleep(30)  # until Dagster has written that the run has ended
 
     def _serve(self) -> None:
         port = find_port()
@@ -187,7 +190,7 @@ class Version:
             request = urllib.request.Request(
                 f"http://127.0.0.1:{port}/v1/generate", body, {"Content-Type": "application/json"}
             )
-            wait_for(lambda: answers(f"http://127.0.0.1:{port}/ready"), 120)
+            wait_for(lambda: answers(f"http://127.0.0.1:{port}/ready"), PATIENCE)
             for _ in range(3):
                 urllib.request.urlopen(request).read()
 
@@ -199,14 +202,14 @@ class Version:
             yield process
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(60)
+            process.wait(PATIENCE)
 
     def _kill_training(self) -> None:
         command = self._python_m(
             "kedro", "run", "--env", "test", "--pipeline", "training", "--params", KILLED
         )
         process = subprocess.Popen(command, cwd=self.place, env=self._environment)
-        wait_for(lambda: any((self.place / "data/test/06_models/checkpoints").glob("*.checkpoint")), 120)
+        wait_for(lambda: any((self.place / "data/test/06_models/checkpoints").glob("*.checkpoint")), PATIENCE)
         process.kill()
         process.wait()
 
