@@ -40,7 +40,7 @@ def test_lineage_that_can_t_be_read_stops_who_reads_the_file_and_nobody_who_make
     path.touch()
     lineage_path(path).write_text(content)
 
-    with pytest.raises(DatasetError, match="reviews.parquet.lineage.json"):
+    with pytest.raises(DatasetError, match=r"reviews.parquet.lineage.json"):
         read_lineage(path)
     assert read_known_lineage(path) is None
 
