@@ -133,25 +133,18 @@ class Version:
         checkpoints = sorted((self.place / "data/test/06_models/checkpoints").glob("*.checkpoint"))
         for older in checkpoints[:-1]:
             older.unlink()
-        with closing(sqlite3.connect(self.place / "mlflow.db")) as store, store:
-            # Which interpreter has called MLflow: a place of this machine.
-            store.execute("UPDATE tags SET value = 'kedro' WHERE key = 'mlflow.source.name'")
-        with closing(sqlite3.connect(self.place / "mlflow.db")) as store:
-            store.execute("VACUUM")  # or the former value stays in the file
-        command = [
-            "tar",
-            "--create",
-            "--sort=name",
-            "--owner=0",
-            "--group=0",
-            "--mtime=2026-01-01",
-            "--exclude-from=-",
-        ]
+        for file in [
+            *self.place.glob("*.db"),
+            *self.place.glob(".dagster/**/*"),
+            *self.place.glob("data/**/*.db"),
+        ]:
+            hide_places(file)
+        options = ["--sort=name", "--owner=0", "--group=0", "--mtime=2026-01-01", "--exclude-from=-"]
         kept = [name for name in KEPT if (self.place / name).exists()]
         excluded = "\n".join([*LEFT_OUT, *(self.place / CODE).read_text().split()])
         path.parent.mkdir(exist_ok=True)
         packed = subprocess.run(
-            [*command, "--xz", CODE, *kept],
+            ["tar", "--create", "--xz", *options, CODE, *kept],
             cwd=self.place,
             input=excluded.encode(),
             capture_output=True,
@@ -179,7 +172,7 @@ class Version:
     def _schedule(self) -> None:
         (self.place / "conf/local/schedules.yml").write_text(SCHEDULES)
         with self._running("minigpt_pipeline.scheduling", "--headless"):
-            wait_for(lambda: any((self.place / "data/test/08_reporting").glob("comparison.html")), PATIENCE)
+            wait_for(lambda: any((self.place / "data/08_reporting").glob("comparison.html")), PATIENCE)
             time.sleep(30)  # until Dagster has written that the run has ended
 
     def _serve(self) -> None:
@@ -221,6 +214,24 @@ class Version:
             if "__pycache__" not in path.parts and path.read_bytes() != of_commit.read_bytes():
                 raise ValueError(f"{path} is not what the commit has")
         return [str(path.relative_to(self.place)) for path in logged if "__pycache__" not in path.parts]
+
+
+def hide_places(path: Path) -> None:
+    """Take the interpreter of this machine out of a database of SQLite, or a text file."""
+    hidden = str(PLACES / "python")
+    if path.suffix != ".db":
+        if path.is_file():
+            path.write_bytes(path.read_bytes().replace(sys.prefix.encode(), hidden.encode()))
+        return
+    with closing(sqlite3.connect(path)) as database, database:
+        for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            for column in [row[1] for row in database.execute(f"PRAGMA table_info('{table}')").fetchall()]:
+                change = (
+                    f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?) WHERE "{column}" LIKE ?'
+                )
+                database.execute(change, [sys.prefix, hidden, f"%{sys.prefix}%"])
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("VACUUM")  # or the former value stays in the file
 
 
 def refuse_places(path: Path) -> None:
