@@ -48,6 +48,7 @@ KILLED = f"{PARAMETERS},training.max_steps=400,training.seed=9"
 KEPT = ("data", "mlflow.db", "mlartifacts", ".dagster")
 LEFT_OUT = (
     "*.png",
+    "comparison.html",
     "validation_data_docs",
     "sample_reviews.tar.gz",
     "__pycache__",
@@ -64,8 +65,9 @@ PATIENCE = 900.0
 SCHEDULES = """
 schedules:
   nightly: {cron: "* * * * *", pipeline: comparison, environment: test, retries: 0}
-  monitoring: {enabled: false}
 """
+MONITORING = "  monitoring: {enabled: false}\n"
+"""Of versions that have it."""
 
 
 def read_commits() -> dict[str, str]:
@@ -170,7 +172,9 @@ class Version:
         self._run("minigpt_pipeline.text.synthetic_reviews", f"data/01_raw/{name}", *arguments)
 
     def _schedule(self) -> None:
-        (self.place / "conf/local/schedules.yml").write_text(SCHEDULES)
+        (self.place / "conf/local/schedules.yml").write_text(
+            SCHEDULES + (MONITORING if self._has([0, 6]) else "")
+        )
         with self._running("minigpt_pipeline.scheduling", "--headless"):
             wait_for(lambda: any((self.place / "data/08_reporting").glob("comparison.html")), PATIENCE)
             time.sleep(30)  # until Dagster has written that the run has ended
