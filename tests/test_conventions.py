@@ -309,3 +309,11 @@ def test_import_contracts_break_on_a_counter_example(
 
     assert result.returncode == 1
     assert re.search(rf"{contract} BROKEN", result.stdout)
+
+
+def test_the_lock_has_a_hash_for_each_package_and_no_address_of_an_index() -> None:
+    """`make install` takes packages from whichever index a machine has, and none that is not the same."""
+    lock = (PROJECT / "requirements.lock").read_text(encoding="utf-8")
+    packages = re.split(r"^(?=\S)", lock, flags=re.MULTILINE)[1:]
+    assert [package for package in packages if not re.search(r"--hash=sha256:[0-9a-f]{64}", package)] == []
+    assert re.findall(r"https?://|--(?:extra-)?index-url|--find-links", lock) == []

@@ -1,7 +1,17 @@
 from pathlib import Path
 
+import pytest
+from kedro.io import DatasetError
+
 from minigpt_pipeline.datasets import JsonDataset
-from minigpt_pipeline.tracking.lineage import Lineage, lineage_path, new_cycle, read_lineage, write_lineage
+from minigpt_pipeline.tracking.lineage import (
+    Lineage,
+    lineage_path,
+    new_cycle,
+    read_known_lineage,
+    read_lineage,
+    write_lineage,
+)
 
 
 def test_lineage_comes_back(tmp_path: Path) -> None:
@@ -20,6 +30,19 @@ def test_a_lineage_of_an_older_version_has_no_key(tmp_path: Path) -> None:
     JsonDataset(filepath=str(lineage_path(path))).save({"cycle": "c", "run_id": None, "parameters": {}})
 
     assert read_lineage(path) == Lineage("c")
+
+
+@pytest.mark.parametrize("content", ['{"minigpt_format_version": 1, "cycle": "c", "run_id": null}', "{"])
+def test_lineage_that_can_t_be_read_stops_who_reads_the_file_and_nobody_who_makes_it_again(
+    tmp_path: Path, content: str
+) -> None:
+    path = tmp_path / "reviews.parquet"
+    path.touch()
+    lineage_path(path).write_text(content)
+
+    with pytest.raises(DatasetError, match=r"reviews.parquet.lineage.json"):
+        read_lineage(path)
+    assert read_known_lineage(path) is None
 
 
 def test_a_file_without_lineage_has_none(tmp_path: Path) -> None:

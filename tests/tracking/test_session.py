@@ -4,7 +4,7 @@ from typing import Any
 
 import mlflow
 import pytest
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Node, Pipeline
 from mlflow.entities import Run
 
@@ -12,7 +12,13 @@ from minigpt_pipeline.datasets import JsonDataset, StudyDataset
 from minigpt_pipeline.search.study_store import StudyError, StudyStore
 from minigpt_pipeline.tracking.hooks import TrackingHooks
 from minigpt_pipeline.tracking.killed_runs import PROCESS_TAG
-from minigpt_pipeline.tracking.lineage import CYCLE_VARIABLE, Lineage, read_lineage, write_lineage
+from minigpt_pipeline.tracking.lineage import (
+    CYCLE_VARIABLE,
+    Lineage,
+    lineage_path,
+    read_lineage,
+    write_lineage,
+)
 from minigpt_pipeline.tracking.plan import find_due_nodes
 from minigpt_pipeline.tracking.session import SessionInfo, TrackedSession
 
@@ -207,6 +213,23 @@ def test_a_process_that_is_killed_while_it_saves_leaves_no_key(stages: Stages) -
     assert stages.read_lineage("token_ids").key is None
     assert next(node.name for node in find_due_nodes(STAGES, stages.catalog)) == "make_token_ids"
     session.end("KILLED")
+
+
+def test_files_of_an_earlier_version_are_made_again_and_not_read(stages: Stages) -> None:
+    stages.run("raw_reviews", "token_ids")
+    for name in ("raw_reviews", "token_ids"):
+        path = lineage_path(stages.catalog[name].filepath)
+        path.write_text(
+            path.read_text().replace('"minigpt_format_version": 4', '"minigpt_format_version": 1')
+        )
+
+    assert {"make_raw_reviews", "make_token_ids"} <= {
+        node.name for node in find_due_nodes(STAGES, stages.catalog)
+    }
+    with pytest.raises(DatasetError, match=r"has format version 1, .*docs/upgrading.md"):
+        stages.run("token_ids")
+    stages.run("raw_reviews", "token_ids")
+    assert stages.read_lineage("token_ids").key is not None
 
 
 def test_a_model_gets_the_reports_of_its_data_whatever_cycle_made_them(

@@ -1,8 +1,8 @@
 """Make again what a version of the project has written: `python -m tests.upgrades.make_fixture VERSION`.
 
-A clone of this repository is checked out at the commit that CHANGELOG.md names for the version, and its own commands run
-in it on some reviews of the embedded corpus: a whole run; a search; new data, promotion, schedules and a server where
-the version has them; at last a training that is killed. What that leaves, without pictures, is packed into
+A clone of this repository is checked out at the commit that CHANGELOG.md names for the version, and its own commands
+run in it on some reviews of the embedded corpus: a whole run; a search; new data, promotion, schedules and a server
+where the version has them; at last a training that is killed. What that leaves, without pictures, is packed into
 `written/VERSION.tar.xz`.
 
 The libraries are those of the Python that runs this. Where a version does not run with them, name a Python that has
@@ -48,6 +48,7 @@ KILLED = f"{PARAMETERS},training.max_steps=400,training.seed=9"
 KEPT = ("data", "mlflow.db", "mlartifacts", ".dagster")
 LEFT_OUT = (
     "*.png",
+    "comparison.html",
     "validation_data_docs",
     "sample_reviews.tar.gz",
     "__pycache__",
@@ -58,11 +59,15 @@ LEFT_OUT = (
 CODE = "code_of_commit.txt"
 """Lists the files of logged models that are those of the commit, and are taken from there."""
 
+PATIENCE = 900.0
+"""Seconds that a step may take on a busy machine."""
+
 SCHEDULES = """
 schedules:
   nightly: {cron: "* * * * *", pipeline: comparison, environment: test, retries: 0}
-  monitoring: {enabled: false}
 """
+MONITORING = "  monitoring: {enabled: false}\n"
+"""Of versions that have it."""
 
 
 def read_commits() -> dict[str, str]:
@@ -130,25 +135,18 @@ class Version:
         checkpoints = sorted((self.place / "data/test/06_models/checkpoints").glob("*.checkpoint"))
         for older in checkpoints[:-1]:
             older.unlink()
-        with closing(sqlite3.connect(self.place / "mlflow.db")) as store, store:
-            # Which interpreter has called MLflow: a place of this machine.
-            store.execute("UPDATE tags SET value = 'kedro' WHERE key = 'mlflow.source.name'")
-        with closing(sqlite3.connect(self.place / "mlflow.db")) as store:
-            store.execute("VACUUM")  # or the former value stays in the file
-        command = [
-            "tar",
-            "--create",
-            "--sort=name",
-            "--owner=0",
-            "--group=0",
-            "--mtime=2026-01-01",
-            "--exclude-from=-",
-        ]
+        for file in [
+            *self.place.glob("*.db"),
+            *self.place.glob(".dagster/**/*"),
+            *self.place.glob("data/**/*.db"),
+        ]:
+            hide_places(file)
+        options = ["--sort=name", "--owner=0", "--group=0", "--mtime=2026-01-01", "--exclude-from=-"]
         kept = [name for name in KEPT if (self.place / name).exists()]
         excluded = "\n".join([*LEFT_OUT, *(self.place / CODE).read_text().split()])
         path.parent.mkdir(exist_ok=True)
         packed = subprocess.run(
-            [*command, "--xz", CODE, *kept],
+            ["tar", "--create", "--xz", *options, CODE, *kept],
             cwd=self.place,
             input=excluded.encode(),
             capture_output=True,
@@ -174,10 +172,12 @@ class Version:
         self._run("minigpt_pipeline.text.synthetic_reviews", f"data/01_raw/{name}", *arguments)
 
     def _schedule(self) -> None:
-        (self.place / "conf/local/schedules.yml").write_text(SCHEDULES)
+        (self.place / "conf/local/schedules.yml").write_text(
+            SCHEDULES + (MONITORING if self._has([0, 6]) else "")
+        )
         with self._running("minigpt_pipeline.scheduling", "--headless"):
-            wait_for(lambda: any((self.place / "data/test/08_reporting").glob("comparison.html")), 180)
-            time.sleep(20)  # until Dagster has written that the run has ended
+            wait_for(lambda: any((self.place / "data/08_reporting").glob("comparison.html")), PATIENCE)
+            time.sleep(30)  # until Dagster has written that the run has ended
 
     def _serve(self) -> None:
         port = find_port()
@@ -187,7 +187,7 @@ class Version:
             request = urllib.request.Request(
                 f"http://127.0.0.1:{port}/v1/generate", body, {"Content-Type": "application/json"}
             )
-            wait_for(lambda: answers(f"http://127.0.0.1:{port}/ready"), 120)
+            wait_for(lambda: answers(f"http://127.0.0.1:{port}/ready"), PATIENCE)
             for _ in range(3):
                 urllib.request.urlopen(request).read()
 
@@ -199,14 +199,14 @@ class Version:
             yield process
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(60)
+            process.wait(PATIENCE)
 
     def _kill_training(self) -> None:
         command = self._python_m(
             "kedro", "run", "--env", "test", "--pipeline", "training", "--params", KILLED
         )
         process = subprocess.Popen(command, cwd=self.place, env=self._environment)
-        wait_for(lambda: any((self.place / "data/test/06_models/checkpoints").glob("*.checkpoint")), 120)
+        wait_for(lambda: any((self.place / "data/test/06_models/checkpoints").glob("*.checkpoint")), PATIENCE)
         process.kill()
         process.wait()
 
@@ -218,6 +218,24 @@ class Version:
             if "__pycache__" not in path.parts and path.read_bytes() != of_commit.read_bytes():
                 raise ValueError(f"{path} is not what the commit has")
         return [str(path.relative_to(self.place)) for path in logged if "__pycache__" not in path.parts]
+
+
+def hide_places(path: Path) -> None:
+    """Take the interpreter of this machine out of a database of SQLite, or a text file."""
+    hidden = str(PLACES / "python")
+    if path.suffix != ".db":
+        if path.is_file():
+            path.write_bytes(path.read_bytes().replace(sys.prefix.encode(), hidden.encode()))
+        return
+    with closing(sqlite3.connect(path)) as database, database:
+        for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            for column in [row[1] for row in database.execute(f"PRAGMA table_info('{table}')").fetchall()]:
+                change = (
+                    f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?) WHERE "{column}" LIKE ?'
+                )
+                database.execute(change, [sys.prefix, hidden, f"%{sys.prefix}%"])
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("VACUUM")  # or the former value stays in the file
 
 
 def refuse_places(path: Path) -> None:

@@ -93,6 +93,17 @@ def test_trainings_that_were_killed_begin_anew(
     assert f"{killed} can't be used: it belongs to a training with other" in caplog.text
 
 
+def test_trials_that_were_trained_otherwise_are_refused_and_stay(project: Path, version: Version) -> None:
+    study = project / DATA / "07_model_output/sweep.db"
+    if not study.exists():
+        pytest.skip("this version has no search")
+    before = study.read_bytes()
+    result = kedro_run("sweep")
+    assert result.exit_code == 1
+    assert "can't be compared with new ones: go back to what it was" in result.output
+    assert study.read_bytes() == before
+
+
 def test_runs_are_compared(project: Path) -> None:
     result = kedro_run("comparison", 'comparison.runs="last"')
     assert result.exit_code == 0, result.output

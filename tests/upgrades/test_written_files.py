@@ -93,7 +93,9 @@ def test_a_checkpoint_of_another_version_belongs_to_another_training(
 def test_trials_of_another_search_are_refused_and_stay(version: str, unpacked: Callable[[str], Path]) -> None:
     path = unpacked(version) / DATA / "07_model_output/sweep.db"
     with (
-        pytest.raises(StudyError, match=r"made with other .*: go back to what it was, or move the file away"),
+        pytest.raises(
+            StudyError, match=r"made with other .*: go back to what it was .*, or move the file away"
+        ),
         StudyStore(path).open({"parameters": "others"}),
     ):
         pass
@@ -125,6 +127,6 @@ def test_every_released_version_has_its_commit_and_its_fixture() -> None:
 
 
 def test_fixtures_are_small_and_name_no_place_of_a_machine() -> None:
-    assert sum(path.stat().st_size for path in WRITTEN.iterdir()) < 1_000_000
+    assert sum(path.stat().st_size for path in WRITTEN.iterdir()) < 2_000_000
     for path in WRITTEN.iterdir():
         refuse_places(path)

@@ -120,7 +120,8 @@ class StudyStore:
         if grave := [name for name in changed if name not in HARMLESS]:
             raise StudyError(
                 f"The trials in {self.path} were made with other {', '.join(grave)}, and can't be compared with new "
-                "ones: go back to what it was, or move the file away to begin a new search"
+                "ones: go back to what it was (behind an upgrade, to the version before), or move the file away to "
+                "begin a new search"
             )
         if changed:
             logger.warning("The trials in %s were made with other %s", self.path, ", ".join(changed))
