@@ -12,7 +12,7 @@ from tests.faults.checks import check_end, check_whole, list_runs
 from tests.faults.stages import Stages
 from tests.faults.test_matrix import read_message
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
 
 NODES = "minigpt_pipeline.pipelines"
 STEP = "minigpt_pipeline.model.training_loop make_language_model_pairs"
@@ -38,7 +38,6 @@ CASES = [
     ("comparison", "comparison.html", ""),
     ("sweep", "sweep_trials.parquet", ""),
 ]
-IN_EVERY_TEST = {"read_reviews", "encode_reviews", "train_model", "reviews.parquet"}
 GOES_ON = {
     "train_model": "training goes on behind step 1 of 40",
     "search_parameters": "the search goes on; trials done so far: 0",
@@ -47,10 +46,7 @@ GOES_ON = {
 
 @pytest.mark.parametrize(
     ("pipeline", "place", "function"),
-    [
-        pytest.param(*case, marks=pytest.mark.slow if case[1] in IN_EVERY_TEST else pytest.mark.full)
-        for case in CASES
-    ],
+    CASES,
 )
 def test_a_pipeline_is_interrupted_and_comes_to_the_same_end(
     stages: Stages, pipeline: str, place: str, function: str

@@ -29,7 +29,7 @@ MODEL, SLOW = ("training", "evaluation", "generation"), ("promotion", "sweep", "
 DATA = tuple(name for name in ARGUMENTS if name not in MODEL + SLOW)
 TURNS = (*DATA, *MODEL, *DATA, *DATA, *MODEL, *SLOW, *DATA)
 """Seconds, ten seconds and a minute each: what is quick comes more often."""
-IN_EVERY_TEST = {1, 2, 6}
+IN_EVERY_TEST = {1, 2}
 """Of the kills, those that `make test` tries as well."""
 PROCESS_EVERY = 30
 """Of so many kills one is of a process that was not forked."""
