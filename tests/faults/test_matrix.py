@@ -26,11 +26,6 @@ IN_EVERY_TEST = {
     ("validation", "SIGTERM"),
     ("vectorization", "SIGINT"),
 }
-    ("validation", "SIGTERM"),
-    ("vectorization", "SIGINT"),
-    ("ingestion", "full"),
-    ("ingestion", "locked for a while"),
-}
 
 
 @dataclass(frozen=True)
