@@ -43,11 +43,16 @@ TRIES = 8
 
 def kill_at_event(stages: Stages, stage: Stage, draw: random.Random) -> Launched:
     number = draw.randrange(1, stage.events + 1)
-    logger.warning("%s is killed at event %d of %d", stage.name, number, stage.events)
-    fault = {"event": number, "do": "SIGKILL"}
-    run = stages.launcher.start(stages.project, *stage.arguments, faults=[fault])
-    run.wait()
-    return run
+    for _ in range(TRIES):
+        logger.warning("%s is killed at event %d of %d", stage.name, number, stage.events)
+        run = stages.launcher.start(
+            stages.project, *stage.arguments, faults=[{"event": number, "do": "SIGKILL"}]
+        )
+        if run.wait():
+            return run
+        stages.put_back(stage.name)  # threads have come by fewer this time
+        number = number * 9 // 10
+    raise AssertionError("it ended too early")
 
 
 def kill_at_moment(stages: Stages, stage: Stage, draw: random.Random) -> Launched:
