@@ -1,8 +1,8 @@
 """Runs of every pipeline, killed with `kill -9` at random moments: nothing is lost, the next comes to the same end.
 
 `MINIGPT_FAULT_SEED=20 MINIGPT_KILLS=210 make faults`; with the same seed one of them again:
-`pytest "tests/faults/test_kills.py::test_a_killed_run_loses_nothing[17]"`. Two of three die at an event, such as a rename or a commit (`inside`), the others some time after
-they have begun.
+`pytest "tests/faults/test_kills.py::test_a_killed_run_loses_nothing[17]"`. Two of three die at an event, such as a
+rename or a commit (`inside`), the others some time after they have begun.
 """
 
 import contextlib
