@@ -69,6 +69,10 @@ test-full: lint ## All tests, also those that take minutes
 test-services: install ## MLflow on a real PostgreSQL and an S3-compatible store: a cycle through both, faults (minutes; needs PostgreSQL)
 	MINIGPT_SERVICES=required $(BIN)/pytest tests/services
 
+.PHONY: faults
+faults: install ## Every pipeline killed, out of disk and memory, without MLflow (hours; MINIGPT_FAULT_SEED=20 MINIGPT_KILLS=210)
+	$(BIN)/pytest -v tests/faults
+
 .PHONY: audit
 audit: install ## Advisories about the packages of requirements.lock (needs the internet), and an SBOM of them in build/sbom.json
 	@mkdir -p build

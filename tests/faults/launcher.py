@@ -64,10 +64,13 @@ class Launcher:
 
     def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
         self._process, self._folder = process, folder
+        self._last: Launched | None = None
 
     def start(
         self, project: Path, *arguments: str, faults: Sequence[Fault] = (), **environment: str
     ) -> Launched:
+        if self._last and self._last.wait(0) is None:  # a test has given up
+            self._last.kill()
         request = {
             "project": str(project),
             "arguments": ["--env", "test", *arguments],
@@ -78,7 +81,8 @@ class Launcher:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(request | files).encode() + b"\n")
         self._process.stdin.flush()
-        return Launched(self._process, int(read_answer(self._process, "pid")), self._folder)
+        self._last = Launched(self._process, int(read_answer(self._process, "pid")), self._folder)
+        return self._last
 
     def run(self, project: Path, *arguments: str, **environment: str) -> Launched:
         """Run to the end, which is a good one."""

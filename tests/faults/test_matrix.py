@@ -17,10 +17,15 @@ from tests.faults.stages import ARGUMENTS, SEED, Stages
 
 logger = logging.getLogger(__name__)
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 
 LOG_LINE = re.compile(r"\d\d:\d\d:\d\d (INFO|WARNING) .*")
-IN_EVERY_TEST = {("validation", "SIGTERM"), ("vectorization", "full"), ("ingestion", "read-only")}
+IN_EVERY_TEST = {
+    ("ingestion", "full"),
+    ("ingestion", "locked for a while"),
+    ("validation", "SIGTERM"),
+    ("vectorization", "SIGINT"),
+}
 
 
 @dataclass(frozen=True)

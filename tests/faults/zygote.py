@@ -2,7 +2,7 @@
 
 Of the ten seconds of a run nine are imports, in which nothing can be lost. A run that begins here costs a second or
 two, and no random moment is wasted. What is loaded is not yet used: TensorFlow, whose threads no fork would take along,
-begins in the run itself. Kills of real processes, from their first moment on, are in `test_real_processes.py`.
+begins in the run itself. One kill of thirty is of a process that was not forked, from its first moment on.
 
 Each line of standard input is a request; the answers are `ready`, then for each run `pid N` and `status N`.
 """

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import mlflow
 import psutil
@@ -62,3 +63,15 @@ def test_a_run_that_has_ended_stays_as_it_is(store: str, monkeypatch: pytest.Mon
     mark_killed_runs(run.info.experiment_id)
 
     assert find_status(run.info.run_id) == "FINISHED"
+
+
+def test_what_mlflow_had_begun_to_write_goes(run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow.log_text("whole", "pages/page.html")
+    mlflow.set_tag(PROCESS_TAG, describe_process())
+    folder = Path(mlflow.get_artifact_uri("pages").removeprefix("file://"))
+    (folder / ".artifact.uploading.x1").write_text("hal")
+    monkeypatch.setattr(killed_runs, "_is_alive", lambda _: False)
+
+    mark_killed_runs(mlflow.active_run().info.experiment_id)
+
+    assert [path.name for path in folder.iterdir()] == ["page.html"]
