@@ -16,13 +16,13 @@ from minigpt_pipeline.model.saved_model import CONFIG_MEMBER, WEIGHTS_MEMBER, Tr
 from tests.security.conftest import run_unsafely
 
 LOAD_UNSAFELY = """
-import sys, keras
-keras.saving.load_model(sys.argv[1], compile=False, safe_mode=False)
+import json, sys, zipfile, keras
+config = json.loads(zipfile.ZipFile(sys.argv[1]).read("config.json"))
+keras.saving.deserialize_keras_object(config, safe_mode=False)(keras.ops.zeros((1, 1)))
 """
 MAKE_LAMBDA = """
 import sys, keras
-mark = sys.argv[1]
-layer = keras.layers.Lambda(lambda x, mark=mark: (open(mark, "w"), x)[1])
+layer = keras.layers.Lambda(eval(f"lambda x: (open({sys.argv[1]!r}, 'w'), x)[1]"))
 model = keras.Sequential([keras.Input((1,)), layer])
 sys.stdout.write(model.to_json())
 """
@@ -59,8 +59,8 @@ def test_marshalled_code_in_a_lambda_layer_is_not_run(
     config, _ = json.JSONDecoder().raw_decode(said, said.index('{"module"'))
     mark.unlink(missing_ok=True)  # the layer is called where it is made
     crafted = with_config(honest, lambda _: config)
-    run_unsafely(LOAD_UNSAFELY, write_archive(tmp_path / "model.keras", crafted.keras_members))
-    assert mark.exists()  # the payload is live
+    said = run_unsafely(LOAD_UNSAFELY, write_archive(tmp_path / "model.keras", crafted.keras_members))
+    assert mark.exists(), said  # the payload is live
     mark.unlink()
 
     with pytest.raises(ValueError, match=r"'class_name': 'Sequential'.* and not a MiniGPT of this project"):
