@@ -123,10 +123,8 @@ def test_a_killed_run_loses_nothing(
 @pytest.mark.slow
 def test_a_training_killed_twice_goes_on_twice(stages: Stages) -> None:
     draw, stage = random.Random(SEED), stages.put_back("training")
-    moments = [
-        {"event": draw.randrange(stage.events * 3 // 10, stage.events // 2)},
-        {"saves": "000012.checkpoint"},  # behind one that the second run wrote whole
-    ]
+    # Each is half written; before the second the run that went on has written some whole.
+    moments = [{"saves": f"{draw.randint(*numbers):06d}.checkpoint"} for numbers in ((2, 6), (8, 12))]
     logger.warning("MINIGPT_FAULT_SEED=%d: %s", SEED, moments)
     for moment in moments:
         faults = [moment | {"do": "SIGKILL"}]
