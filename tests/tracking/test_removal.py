@@ -265,3 +265,17 @@ def test_the_bytes_that_go_are_known_before(
     log_run()
     choice = choose(archive.list_runs({}), NOTHING, 2e9)
     assert archive.measure(Choice(choice.runs)) * 2 == sum(path.stat().st_size for path in list_files(store))
+
+
+def test_a_run_goes_whose_model_went_before(
+    archive: RunArchive, log_run: Callable[[], str], store: str
+) -> None:
+    run_id = log_run()
+    archive.remove_model(run_id)
+    (known,) = archive.list_runs({})
+
+    assert archive.measure(Choice((known,))) == sum(path.stat().st_size for path in list_files(store)) > 0
+    archive.remove_run(run_id)
+
+    assert list_files(store) == []
+    assert find_runs() == set()

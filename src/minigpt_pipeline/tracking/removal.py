@@ -150,9 +150,9 @@ class RunArchive:
         """Return the bytes of the artifacts that go, as far as they lie on this machine."""
         places = []
         for run in (self._client.get_run(one.run_id) for one in (*choice.runs, *choice.models)):
-            places += [
-                self._client.get_logged_model(each.model_id).artifact_location for each in _list_models(run)
-            ]
+            for each in _list_models(run):
+                with suppress(mlflow.MlflowException):  # it went before its run
+                    places.append(self._client.get_logged_model(each.model_id).artifact_location)
         places += [self._client.get_run(one.run_id).info.artifact_uri for one in choice.runs]
         return sum(
             measure(Path(local_file_uri_to_path(place))) for place in places if place.startswith("file:")
