@@ -162,22 +162,17 @@ def _work(project: Path, parameters: str, log: Path, writer: int, tries_out: boo
         bootstrap_project(project)
         if not tries_out:
             MlflowModelVersion.try_out = lambda *_: Trial(seconds_per_text=0.1, megabytes=0.3)  # type: ignore[method-assign]
-        status = int(
-            run.main(
-                ["--pipelines", "retraining", "--env", "test", "--params", parameters], standalone_mode=False
-            )
-            is None
-            and 0
-        )
+        arguments = ["--pipelines", "retraining", "--env", "test", "--params", parameters]
+        run.main(arguments, standalone_mode=False)
         atexit._run_exitfuncs()
         facts = {
             "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "open_files": len(list(Path("/proc/self/fd").iterdir())) - 2,  # the pipe, and the folder itself
         }
         os.write(writer, json.dumps(facts).encode())
+        status = 0
     except BaseException:  # noqa: BLE001 -- nothing may reach what this process was forked from
         sys.excepthook(*sys.exc_info())
-        status = 1
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

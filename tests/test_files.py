@@ -1,9 +1,11 @@
 """Files are old and whole, or new and whole, also where Ctrl-C is pressed while they are replaced."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from minigpt_pipeline import files
 from minigpt_pipeline.files import remove, replacing, write_through
 
 
@@ -30,6 +32,15 @@ def test_a_folder_is_replaced_as_a_whole(folder: Path) -> None:
     assert list_files(folder.parent) == ["pages", "pages/new.html"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="renameat2 is Linux's")
+def test_a_folder_is_replaced_in_one_step(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "replace", lambda *_: pytest.fail("two steps"))
+
+    replace_folder(folder)
+
+    assert list_files(folder.parent) == ["pages", "pages/new.html"]
+
+
 @pytest.mark.parametrize("renames_before", [0, 1])
 @pytest.mark.parametrize("is_done", [False, True])
 def test_an_interrupt_between_two_renames_leaves_a_whole_folder(
@@ -45,6 +56,7 @@ def test_an_interrupt_between_two_renames_leaves_a_whole_folder(
         if is_pressed:
             raise KeyboardInterrupt
 
+    monkeypatch.setattr(files, "_exchange", lambda one, other: False)
     monkeypatch.setattr(Path, "replace", rename_or_interrupt)
     with pytest.raises(KeyboardInterrupt):
         replace_folder(folder)

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from tests.hostile.fuzz.target import Target, UnexplainedError
 
 PROJECT = Path(__file__).parents[3]
-STATUSES = {200, 400, 408, 404, 405, 413, 422, 429, 503}
+STATUSES = {200, 400, 401, 403, 404, 405, 408, 413, 421, 422, 429, 503}
 """Those that docs/serving.md names."""
 MAX_ANSWER_SIZE = 1 << 22
 BETWEEN_CHUNKS = b"\n\xff\n"
@@ -33,7 +33,7 @@ def make_seeds() -> Iterator[bytes]:
     ]
     for body in bodies:
         content = json.dumps(body).encode()
-        yield b"POST /v1/generate\nhost: a\ncontent-type: application/json\n\n" + content
+        yield b"POST /v1/generate\nhost: localhost\ncontent-type: application/json\n\n" + content
     yield b"POST /v1/generate\nhost: [\ncontent-type: text/plain; charset=x\n\n{" + BETWEEN_CHUNKS + b"}"
     for path in (
         "/",
@@ -46,7 +46,7 @@ def make_seeds() -> Iterator[bytes]:
         "/x%ff%00",
         "//a/?b=%d8",
     ):
-        yield f"GET {path}\nhost: a\naccept-encoding: gzip\n\n".encode()
+        yield f"GET {path}\nhost: localhost\naccept-encoding: gzip\n\n".encode()
 
 
 class InstantEngine:
