@@ -23,6 +23,7 @@ from minigpt_pipeline.model.checkpoint import (
     write_checkpoint,
 )
 from minigpt_pipeline.model.checkpoint_store import CheckpointStore
+from minigpt_pipeline.model.from_file import NAMES
 from minigpt_pipeline.model.saved_model import TrainedModel, load_trained_model, save_trained_model
 from minigpt_pipeline.search.study_store import StudyError, StudyStore
 from minigpt_pipeline.text.served_days import ServedDays
@@ -39,10 +40,11 @@ SIZES = {
     "head_dim": 2,
     "feed_forward_dim": 2,
     "num_blocks": 1,
+    "dropout": 0.1,
 }
 MEMBERS = {
     "metadata.json": b"{}",
-    "config.json": json.dumps({"config": SIZES}).encode(),
+    "config.json": json.dumps(NAMES | {"config": SIZES}).encode(),
     "model.weights.h5": bytes(400),
 }
 
@@ -100,8 +102,8 @@ def test_a_tokenizer_of_another_shape_is_refused(
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ({"embed_dim": 10**9}, "its sizes need .* bytes of weights at least, and it has 400"),
-        ({"num_blocks": 10**9}, "its sizes need"),
+        ({"embed_dim": 10**9}, "400 bytes of weights can't be those of the model"),
+        ({"num_blocks": 10**9}, "bytes of weights can't be those"),
         ({"vocabulary_size": 10**9}, "vocabulary_size=1000000000, and the tokenizer has 3 tokens"),
         ({"sequence_length": 10**12}, "sequence_length"),
         ({"num_heads": -1}, "num_heads"),
@@ -111,7 +113,7 @@ def test_a_tokenizer_of_another_shape_is_refused(
 def test_a_model_is_not_made_larger_than_its_weights(
     model: Path, sizes: dict[str, Any], message: str
 ) -> None:
-    change(model, "config.json", json.dumps({"config": SIZES | sizes}).encode())
+    change(model, "config.json", json.dumps(NAMES | {"config": SIZES | sizes}).encode())
 
     with pytest.raises(ValueError, match=message):
         load_trained_model(model)

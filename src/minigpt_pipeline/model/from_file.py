@@ -92,7 +92,8 @@ def read_config(config: bytes) -> SavedModel:
     except ValidationError as error:
         wrong = error.errors()[0]
         name = ".".join(map(str, wrong["loc"]))
-        raise ValueError(f"config.json: {name}={str(wrong['input'])[:60]!r}: {wrong['msg']}") from error
+        value = "" if wrong["type"] == "missing" else f"={str(wrong['input'])[:60]!r}"
+        raise ValueError(f"config.json: {name}{value}: {wrong['msg']}") from error
 
 
 def check_size(saved: SavedModel, weights: bytes) -> None:

@@ -147,7 +147,7 @@ def load_trained_model(path: Path) -> TrainedModel:
         raise
     # What JSON holds may be of any shape, and nobody can foresee what a library raises on a file that was made up.
     except Exception as error:
-        told = printable(" ".join(repr(error).split()))
+        told = printable(" ".join((str(error) if isinstance(error, ValueError) else repr(error)).split()))
         raise ValueError(
             f"{path} is damaged or not a `.keras` archive ({told}): train again, or restore it from MLflow"
         ) from error

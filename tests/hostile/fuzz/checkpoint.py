@@ -37,6 +37,7 @@ def make_seeds() -> Iterator[bytes]:
     """Yield a small file of each kind."""
     from minigpt_pipeline.datasets.arrow_table_dataset import write_parquet
     from minigpt_pipeline.model.checkpoint import Checkpoint, write_checkpoint
+    from minigpt_pipeline.model.from_file import NAMES
     from minigpt_pipeline.model.saved_model import TrainedModel, save_trained_model
     from minigpt_pipeline.text.served_text import Refusals, ServedText, write_line
     from minigpt_pipeline.text.subword_tokenizer import _SYMBOLS, SubwordTokenizer
@@ -59,8 +60,8 @@ def make_seeds() -> Iterator[bytes]:
 
     words = WordTokenizer(Vocabulary(("", "[UNK]", "film")), ("Film",))
     subwords = SubwordTokenizer((*_SYMBOLS.values(), "fi"), ("f i",))
-    config = {"config": {"vocabulary_size": 3, "sequence_length": 4, "embed_dim": 2, "num_heads": 1, "head_dim": 2,
-                         "feed_forward_dim": 2, "num_blocks": 1}}  # fmt: skip
+    config = NAMES | {"config": {"vocabulary_size": 3, "sequence_length": 4, "embed_dim": 2, "num_heads": 1, "head_dim": 2,
+                         "feed_forward_dim": 2, "num_blocks": 1, "dropout": 0.1}}  # fmt: skip
     members = {
         "metadata.json": b"{}",
         "config.json": json.dumps(config).encode(),
