@@ -90,7 +90,7 @@ def test_another_class_is_not_made(honest: TrainedModel, mark: Path, named: dict
     command = f"touch {mark}"
     for config in ({"command": command}, command, honest.keras_members[CONFIG_MEMBER].decode()):
         crafted = with_config(honest, lambda found, config=config: found | named | {"config": config})  # type: ignore[misc]
-        with pytest.raises(ValueError, match=r"^config.json describes .* and not a MiniGPT of this project"):
+        with pytest.raises(ValueError, match=r"config\.json describes .* and not a MiniGPT of this project"):
             crafted.load_model()
     assert not mark.exists()
 
@@ -119,7 +119,7 @@ def test_another_argument_is_not_taken(honest: TrainedModel, name: str, value: A
     crafted = with_config(honest, lambda found: found | {"config": found["config"] | {name: value}})
 
     with pytest.raises(
-        ValueError, match=rf"^config.json: {name}=|bytes of weights can't be those of the model"
+        ValueError, match=rf"config\.json: {name}=|bytes of weights can't be those of the model"
     ):
         crafted.load_model()
 
@@ -127,7 +127,7 @@ def test_another_argument_is_not_taken(honest: TrainedModel, name: str, value: A
 @pytest.mark.parametrize("content", [b"[]", b"null", b'"os.system"', b'{"config": []}'])
 def test_what_is_no_description_is_refused(honest: TrainedModel, content: bytes) -> None:
     members = honest.keras_members | {CONFIG_MEMBER: content}
-    with pytest.raises(ValueError, match=r"^config.json describes"):
+    with pytest.raises(ValueError, match=r"config\.json describes"):
         dataclasses.replace(honest, keras_members=members).load_model()
 
 
@@ -182,7 +182,7 @@ def _grow(file: h5py.File) -> None:
 def test_weights_that_lead_elsewhere_are_refused(
     honest: TrainedModel, change: Callable[[h5py.File], None], told: str
 ) -> None:
-    with pytest.raises(ValueError, match=rf"^model.weights.h5: /{FIRST} {told}"):
+    with pytest.raises(ValueError, match=rf"model\.weights\.h5: /{FIRST} {told}"):
         with_weights(honest, change).load_model()
 
 
@@ -229,5 +229,5 @@ def test_members_that_grow_are_refused_before_they_do(honest_file: Path, tmp_pat
     with zipfile.ZipFile(tmp_path / "model.keras", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(CONFIG_MEMBER, bytes(100_000_000))
 
-    with pytest.raises(ValueError, match=r"has compressed members, \['config.json'\]"):
+    with pytest.raises(ValueError, match="unpacks to more than it has"):
         load_trained_model(tmp_path / "model.keras")

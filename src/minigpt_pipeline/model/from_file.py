@@ -88,7 +88,7 @@ def read_config(config: bytes) -> SavedModel:
             f"config.json describes {shown} and not a MiniGPT of this project: nothing is made from it"
         )
     try:
-        return SavedModel.model_validate(described.get("config"))
+        return SavedModel.model_validate(described.get("config"), strict=True)
     except ValidationError as error:
         wrong = error.errors()[0]
         name = ".".join(map(str, wrong["loc"]))

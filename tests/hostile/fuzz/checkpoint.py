@@ -60,8 +60,9 @@ def make_seeds() -> Iterator[bytes]:
 
     words = WordTokenizer(Vocabulary(("", "[UNK]", "film")), ("Film",))
     subwords = SubwordTokenizer((*_SYMBOLS.values(), "fi"), ("f i",))
-    config = NAMES | {"config": {"vocabulary_size": 3, "sequence_length": 4, "embed_dim": 2, "num_heads": 1, "head_dim": 2,
-                         "feed_forward_dim": 2, "num_blocks": 1, "dropout": 0.1}}  # fmt: skip
+    sizes = {"vocabulary_size": 3, "sequence_length": 4, "embed_dim": 2, "num_heads": 1, "head_dim": 2,
+             "feed_forward_dim": 2, "num_blocks": 1, "dropout": 0.1}  # fmt: skip
+    config = NAMES | {"config": sizes}
     members = {
         "metadata.json": b"{}",
         "config.json": json.dumps(config).encode(),
