@@ -29,7 +29,8 @@ from minigpt_pipeline.retention_policy import (
 
 logger = logging.getLogger(__name__)
 
-LINEAGES = "*/*.lineage.json"
+LINEAGE_SUFFIX = ".lineage.json"
+LINEAGES = f"*/*{LINEAGE_SUFFIX}"
 CHECKPOINTS = "06_models/checkpoints/*.checkpoint"
 QUARANTINE = "01_raw/quarantine"
 
@@ -164,17 +165,17 @@ def read_registered_model(project: Path) -> str:
 
 def find_needed_runs(places: list[Path]) -> dict[str, str]:
     """Return the runs that files of a project come from, or go on with, by their ids, and why each is needed."""
+    from minigpt_pipeline.tracking.lineage import read_known_lineage
+
     needed = {}
     for place in places:
         for path in place.glob(LINEAGES):
-            name = path.name.removesuffix(".lineage.json")
-            if run_id := json.loads(path.read_text(encoding="utf-8")).get("run_id"):
-                needed[run_id] = f"{name} comes from it"
+            data = path.with_name(path.name.removesuffix(LINEAGE_SUFFIX))
+            if (lineage := read_known_lineage(data)) and lineage.run_id:
+                needed[lineage.run_id] = f"{data.name} comes from it"
         for path in place.glob(CHECKPOINTS):
-            with (
-                path.open("rb") as file,
-                suppress(ValueError, LookupError),
-            ):  # a damaged one goes on with nothing
+            # A damaged one goes on with nothing.
+            with path.open("rb") as file, suppress(ValueError, LookupError, TypeError):
                 file.readline()
                 run_id = json.loads(file.readline())["state"]["record"]["log"]
                 needed[run_id] = f"the checkpoint {path.name} goes on with it"

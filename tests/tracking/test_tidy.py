@@ -13,7 +13,7 @@ from minigpt_pipeline.model.checkpoint import Checkpoint, write_checkpoint
 from minigpt_pipeline.project_lock import holding
 from minigpt_pipeline.retention_policy import SECONDS_OF_A_DAY, read_retention
 from minigpt_pipeline.tidy import find_data, find_needed_runs, main, tidy, tidy_behind
-from minigpt_pipeline.tracking.lineage import Lineage, write_lineage
+from minigpt_pipeline.tracking.lineage import Lineage, lineage_path, write_lineage
 
 NOTHING = "runs: {keep: 0, days: 0}\nmodels: {keep: 0, days: 0}\nquarantine: {keep: 1, days: 10}\n"
 
@@ -60,6 +60,9 @@ def test_what_the_files_of_a_project_come_from_stays(
     reviews.touch()
     kept, gone = list_runs()
     write_lineage(reviews, Lineage("cycle", kept))
+    damaged = project / "data/test/06_models/other"
+    damaged.touch()
+    lineage_path(damaged).write_text("[")
 
     assert main([]) == 0
 
