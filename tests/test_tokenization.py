@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from minigpt_pipeline.datasets.reviews_archive_dataset import stream_members
 from minigpt_pipeline.model.saved_model import (
     DESCRIPTION_MEMBER,
-    KERAS_MEMBERS,
     TOKENIZER_MEMBER,
     TrainedModel,
     load_trained_model,
@@ -26,6 +25,7 @@ from minigpt_pipeline.pipelines.vectorization.nodes import encode_reviews, train
 from minigpt_pipeline.text import tokenizer as tokenizer_module
 from minigpt_pipeline.text.imdb import parse_reviews
 from minigpt_pipeline.text.tokenizer import Tokenizer
+from tests.made_up_models import make_members
 
 SAMPLE = Path(__file__).parents[1] / "data/01_raw/sample_reviews.tar.gz"
 ROWS = 512
@@ -77,7 +77,7 @@ def trained(request: pytest.FixtureRequest, embedded: pd.DataFrame) -> Tokenizer
 def saved(trained: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a model; its weights don't matter here."""
     path = tmp_path_factory.mktemp("model") / "trained_model.keras"
-    save_trained_model(path, TrainedModel(dict.fromkeys(KERAS_MEMBERS, b"{}"), trained, {}))
+    save_trained_model(path, TrainedModel(make_members(vocabulary_size=len(trained)), trained, {}))
     return path
 
 

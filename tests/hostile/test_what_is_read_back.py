@@ -23,37 +23,22 @@ from minigpt_pipeline.model.checkpoint import (
     write_checkpoint,
 )
 from minigpt_pipeline.model.checkpoint_store import CheckpointStore
-from minigpt_pipeline.model.from_file import NAMES
 from minigpt_pipeline.model.saved_model import TrainedModel, load_trained_model, save_trained_model
 from minigpt_pipeline.search.study_store import StudyError, StudyStore
 from minigpt_pipeline.text.served_days import ServedDays
 from minigpt_pipeline.text.vocabulary import Vocabulary
 from minigpt_pipeline.text.word_tokenizer import WordTokenizer
 from minigpt_pipeline.tracking.lineage import Lineage, lineage_path, read_lineage, write_lineage
+from tests.made_up_models import make_members
 
 FINGERPRINT = {"model": "a1"}
-SIZES = {
-    "vocabulary_size": 3,
-    "sequence_length": 4,
-    "embed_dim": 2,
-    "num_heads": 1,
-    "head_dim": 2,
-    "feed_forward_dim": 2,
-    "num_blocks": 1,
-    "dropout": 0.1,
-}
-MEMBERS = {
-    "metadata.json": b"{}",
-    "config.json": json.dumps(NAMES | {"config": SIZES}).encode(),
-    "model.weights.h5": bytes(400),
-}
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     path = tmp_path / "model.keras"
     save_trained_model(
-        path, TrainedModel(MEMBERS, WordTokenizer(Vocabulary(("", "[UNK]", "film"))), {"epochs": 1})
+        path, TrainedModel(make_members(), WordTokenizer(Vocabulary(("", "[UNK]", "film"))), {"epochs": 1})
     )
     return path
 
@@ -102,7 +87,7 @@ def test_a_tokenizer_of_another_shape_is_refused(
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ({"embed_dim": 10**9}, "400 bytes of weights can't be those of the model"),
+        ({"embed_dim": 10**9}, "424 bytes of weights can't be those of the model"),
         ({"num_blocks": 10**9}, "bytes of weights can't be those"),
         ({"vocabulary_size": 10**9}, "vocabulary_size=1000000000, and the tokenizer has 3 tokens"),
         ({"sequence_length": 10**12}, "sequence_length"),
@@ -113,7 +98,9 @@ def test_a_tokenizer_of_another_shape_is_refused(
 def test_a_model_is_not_made_larger_than_its_weights(
     model: Path, sizes: dict[str, Any], message: str
 ) -> None:
-    change(model, "config.json", json.dumps(NAMES | {"config": SIZES | sizes}).encode())
+    described = json.loads(make_members()["config.json"])
+    described["config"] |= sizes
+    change(model, "config.json", json.dumps(described).encode())
 
     with pytest.raises(ValueError, match=message):
         load_trained_model(model)

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from tests.hostile.fuzz.target import Target, UnexplainedError
+from tests.made_up_models import make_members
 
 KINDS = (
     "checkpoint",
@@ -37,7 +38,6 @@ def make_seeds() -> Iterator[bytes]:
     """Yield a small file of each kind."""
     from minigpt_pipeline.datasets.arrow_table_dataset import write_parquet
     from minigpt_pipeline.model.checkpoint import Checkpoint, write_checkpoint
-    from minigpt_pipeline.model.from_file import NAMES
     from minigpt_pipeline.model.saved_model import TrainedModel, save_trained_model
     from minigpt_pipeline.text.served_text import Refusals, ServedText, write_line
     from minigpt_pipeline.text.subword_tokenizer import _SYMBOLS, SubwordTokenizer
@@ -60,15 +60,7 @@ def make_seeds() -> Iterator[bytes]:
 
     words = WordTokenizer(Vocabulary(("", "[UNK]", "film")), ("Film",))
     subwords = SubwordTokenizer((*_SYMBOLS.values(), "fi"), ("f i",))
-    sizes = {"vocabulary_size": 3, "sequence_length": 4, "embed_dim": 2, "num_heads": 1, "head_dim": 2,
-             "feed_forward_dim": 2, "num_blocks": 1, "dropout": 0.1}  # fmt: skip
-    config = NAMES | {"config": sizes}
-    members = {
-        "metadata.json": b"{}",
-        "config.json": json.dumps(config).encode(),
-        "model.weights.h5": bytes(400),
-    }
-    save_trained_model(folder / "b", TrainedModel(members, words, {"seed": 1, "epochs": 1}))
+    save_trained_model(folder / "b", TrainedModel(make_members(), words, {"seed": 1, "epochs": 1}))
     yield bytes([2]) + (folder / "b").read_bytes()
     with zipfile.ZipFile(folder / "b") as archive:
         yield bytes([3]) + BETWEEN_MEMBERS.join(archive.read(name) for name in archive.namelist())
