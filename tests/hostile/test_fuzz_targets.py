@@ -13,6 +13,8 @@ from tests.conftest import PROJECT
 from tests.hostile.fuzz.__main__ import TARGETS, describe, load
 from tests.hostile.fuzz.target import UnexplainedError
 
+POST = b"POST /v1/generate\nhost: localhost\ncontent-type: application/json\n\n"
+
 FOUND = {
     "archive": [
         b"\x05" + b'{"text": 1e999}\n{"text": ' + b"9" * 5000 + b"}\n",
@@ -24,14 +26,15 @@ FOUND = {
     ],
     "parameters": [b"params\n---\na=&x]", b"params\n---\na=1e999,b=" + b"[" * 3000, b"training\n---\n{1: 2}"],
     "requests": [
-        b"POST ?v1/gener\xff\nhost: a\n\n",
+        b"POST ?v1/gener\xff\nhost: localhost\n\n",
         b"GET /v1/model/?\xff\nhost: [\n\n",
-        b"GET /nothing\nhost: [\n\n",
-        b"POST /v1/generate\ncontent-type: application/json\n\n" + b"[" * 50_000,
-        b'POST /v1/generate\ncontent-type: application/json\n\n{"prompt": "the", "\\ud800": 1}',
-        b'POST /v1/generate\ncontent-type: application/json\n\n{"prompt": "the \\udfff", "stream": true}',
-        b'POST /v1/generate\ncontent-type: application/json\n\n{"prompt": "the", "seed": ' + b"9" * 5000 + b"}",
-        b'POST /v1/generate\ncontent-type: application/json\n\n{"prompt": "the", "temperature": NaN}',
+        b"GET /v1/model?\xb2\nhost: localhost\n\n",
+        b"GET /health\nhost: localhost\norigin: http://[\n\n",
+        POST + b"[" * 50_000,
+        POST + b'{"prompt": "the", "\\ud800": 1}',
+        POST + b'{"prompt": "the \\udfff", "stream": true}',
+        POST + b'{"prompt": "the", "seed": ' + b"9" * 5000 + b"}",
+        POST + b'{"prompt": "the", "temperature": NaN}',
     ],
     "checkpoint": [b"\x04[1]", b"\x04" + b"[" * 100_000, b'\x05{"minigpt_format_version": 4, "cycle": 1}'],
     "standardization": [b"a." * 2000, b'", ' * 1000, b"\xf0\x9f\x98\x80\xcc\x81" * 500],

@@ -128,14 +128,14 @@ class Access:
         headers = request.headers
         if self._names is not None and (fault := _find_foreign_name(headers, self._names)):
             return fault
-        is_open = request.url.path in OPEN and request.method in {"GET", "HEAD"}
+        path = request.scope["path"]  # `request.url` raises where the query is no UTF-8
+        is_open = path in OPEN and request.method in {"GET", "HEAD"}
         if is_open or self._keys.let_in(headers.get("Authorization", "")):
             return None
         return RequestError(
             401,
             "unauthorized",
-            f"{request.url.path} wants a key: send the header `Authorization: Bearer KEY`, with a key that the server "
-            "has",
+            f"{path} wants a key: send the header `Authorization: Bearer KEY`, with a key that the server has",
         )
 
 
@@ -150,9 +150,17 @@ def _find_foreign_name(headers: Headers, names: set[str]) -> RequestError | None
             f"allowed_hosts in {SOURCE}",
         )
     origin = headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != host:
+    if origin is not None and _netloc(origin) != host:
         return RequestError(403, "cross_site", f"A page of {origin[:100]!r} may not ask this server")
     return None
+
+
+def _netloc(origin: str) -> str | None:
+    """Return host and port of an origin; null where it has none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _name(host: str) -> str:

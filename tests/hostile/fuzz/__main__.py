@@ -17,6 +17,8 @@ from tests.hostile.fuzz.target import Target
 
 TARGETS = ("archive", "standardization", "parameters", "requests", "checkpoint")
 FOLDER = Path(".fuzz")
+INTERRUPTED = 72
+"""With which libFuzzer ends behind Ctrl-C."""
 FIGURES = ("number_of_executed_units", "average_exec_per_sec", "peak_rss_mb")
 
 
@@ -35,7 +37,14 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if chosen.inside:
         fuzz(names[0], further)
-    codes = [run(name, chosen.seconds) for name in names]  # none is left out because another has failed
+    try:
+        codes = [run(name, chosen.seconds) for name in names]  # none is left out because another has failed
+    except KeyboardInterrupt:
+        print(
+            "Interrupted; what was found so far lies in .fuzz/, and the same command goes on from it",
+            file=sys.stderr,
+        )
+        return 130
     return int(any(codes))
 
 
@@ -69,6 +78,8 @@ def run(name: str, seconds: int) -> int:
     with log.open("wb") as file:
         ended = subprocess.run([*command, str(inputs)], stdout=file, stderr=subprocess.STDOUT, check=False)
     print(describe(name, log.read_text(encoding="utf-8", errors="replace"), time.monotonic() - started))
+    if ended.returncode == INTERRUPTED:
+        raise KeyboardInterrupt
     if ended.returncode:
         tell_failure(name, log)
     return ended.returncode
