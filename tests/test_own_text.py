@@ -15,6 +15,7 @@ pytestmark = pytest.mark.slow
 DOCS = Path(__file__).parents[1] / "docs"
 
 
+@pytest.mark.full
 def test_documents_become_a_model_that_writes(make_project: Callable[[str], Path]) -> None:
     project = make_project("own")
     settings = {"texts": str(DOCS), "ingestion": {"documents": {"one_document": "block"}}}

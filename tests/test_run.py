@@ -532,6 +532,7 @@ main()
     assert not [path for path in (project / "data/test").rglob("*") if ".partial" in path.name]
 
 
+@pytest.mark.full
 def test_a_search_is_one_run_with_its_trials_below_it_also_when_it_goes_on(staged: Path) -> None:
     known = {run.info.run_id for run in list_runs(staged)}
     kedro_run(staged, ["sweep"], {"sweep": {"max_trials": 1}})

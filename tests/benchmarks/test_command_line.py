@@ -50,7 +50,7 @@ def start(output: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_quick_run_leaves_a_result_and_a_table(tmp_path: Path) -> None:
     process = start(tmp_path, "startup", "--quick", "--rounds", "1")
 

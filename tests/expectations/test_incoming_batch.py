@@ -108,7 +108,9 @@ def test_a_clean_batch_is_accepted_whole(clean: pd.DataFrame, environment: str) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("environment", ["base", "sample", "test"])
+@pytest.mark.parametrize(
+    "environment", ["base", *(pytest.param(other, marks=pytest.mark.full) for other in ("sample", "test"))]
+)
 def test_a_thousand_real_reviews_are_accepted(imdb_archive: Path, environment: str) -> None:
     reviews = parse_reviews(stream_members(imdb_archive), include_unlabelled=False)
     some = reviews.sample(1000, random_state=1)[["text", "label", "rating", "movie_id"]]

@@ -299,6 +299,7 @@ def test_prompts_that_can_t_be_continued(prompts: str, message: str, project: Pa
     assert_refused(kedro_run("--pipelines", "training"), message)
 
 
+@pytest.mark.full
 def test_a_temperature_of_zero_takes_the_most_probable_word(project: Path, kedro_run: Run) -> None:
     assert kedro_run("--pipelines", "training,evaluation").exit_code == 0
     result = kedro_run("--pipelines", "generation", parameters={"generation.sampling.temperature": "0"})
@@ -308,7 +309,7 @@ def test_a_temperature_of_zero_takes_the_most_probable_word(project: Path, kedro
     assert samples.groupby("prompt")["text"].nunique().tolist() == [1] * samples["prompt"].nunique()
 
 
-@pytest.mark.parametrize("pipeline", ["evaluation", "generation"])
+@pytest.mark.parametrize("pipeline", [pytest.param("evaluation", marks=pytest.mark.full), "generation"])
 def test_token_ids_of_another_vocabulary_than_the_model_s(pipeline: str, kedro_run: Run) -> None:
     assert kedro_run("--pipelines", "training,evaluation").exit_code == 0
     other = {"vectorization.vocabulary_size": "100"}

@@ -120,7 +120,7 @@ def test_a_killed_run_loses_nothing(
         check_metrics_are_kept(stages.project, killed)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_training_killed_twice_goes_on_twice(stages: Stages) -> None:
     draw, stage = random.Random(SEED), stages.put_back("training")
     # Each is half written; before the second the run that went on has written some whole.

@@ -21,7 +21,6 @@ pytestmark = pytest.mark.timeout(1800)
 
 LOG_LINE = re.compile(r"\d\d:\d\d:\d\d (INFO|WARNING) .*")
 IN_EVERY_TEST = {
-    ("ingestion", "full"),
     ("ingestion", "locked for a while"),
     ("validation", "SIGTERM"),
     ("vectorization", "SIGINT"),

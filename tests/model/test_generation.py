@@ -83,14 +83,14 @@ PROMPTS = [[5], [2, 3, 4], [9, 8, 7, 6, 5, 4, 3], [7, 2, 9, 4, 4, 3, 2, 5], list
     "sizes",
     [
         {},
-        {"num_blocks": 3},
-        {"num_heads": 1},
+        pytest.param({"num_blocks": 3}, marks=pytest.mark.full),
+        pytest.param({"num_heads": 1}, marks=pytest.mark.full),
         {"num_heads": 4, "head_dim": 5},
         {"num_heads": 1, "head_dim": 16, "num_blocks": 2},
         {"sequence_length": 2},
-        {"sequence_length": 3},
+        pytest.param({"sequence_length": 3}, marks=pytest.mark.full),
         {"sequence_length": 80},
-        OPTIONS,
+        pytest.param(OPTIONS, marks=pytest.mark.full),
         {**OPTIONS, "sequence_length": 3},
     ],
 )
@@ -156,7 +156,9 @@ def test_generate_ends_when_all_texts_have_stopped(opinionated: MiniGPT) -> None
 COMPANIONS = [[2, 3], [9, 9, 4, 4, 5, 5, 6, 6], [3] * 30, [4, 8, 2, 2, 2]]
 
 
-@pytest.mark.parametrize("num_before", [0, 1, 5, 7, 8, 13, 25, 61])
+@pytest.mark.parametrize(
+    "num_before", [0, 1, 7, 61, *(pytest.param(number, marks=pytest.mark.full) for number in (5, 8, 13, 25))]
+)
 @pytest.mark.parametrize("stop_id", [None, 12])
 @pytest.mark.parametrize("settings", [{"top_k": None, "temperature": 3.0}, {"top_p": 0.9}])
 def test_generate_writes_the_same_text_whatever_else_is_written(
