@@ -570,6 +570,7 @@ def test_a_search_is_one_run_with_its_trials_below_it_also_when_it_goes_on(stage
     assert not search.inputs.dataset_inputs
 
 
+@pytest.mark.full
 def test_a_search_that_refuses_other_parameters_leaves_its_run_as_it_was(staged: Path) -> None:
     kedro_run(staged, ["sweep"])
     searches = {"pipeline": "sweep", "environment": "test"}.items()

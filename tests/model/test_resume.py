@@ -275,6 +275,7 @@ def test_checkpoints_change_nothing_in_what_comes_out(attempt: Attempt) -> None:
     attempt(checkpoint_every_steps=1).assert_equals(without)
 
 
+@pytest.mark.full
 def test_a_killed_training_may_be_given_more_steps(attempt: Attempt) -> None:
     longer = attempt(epochs=3)
 
@@ -291,6 +292,7 @@ def test_a_checkpoint_at_the_end_is_measured_and_not_trained_further(attempt: At
     attempt(max_steps=4).assert_equals(shorter)
 
 
+@pytest.mark.full
 def test_the_minutes_of_all_attempts_count(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = itertools.count()
     monkeypatch.setattr(training_loop, "time", SimpleNamespace(monotonic=lambda: 600.0 * next(ticks)))

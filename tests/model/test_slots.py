@@ -95,6 +95,7 @@ def test_a_text_is_the_same_whenever_it_comes_and_whatever_is_beside_it(
     assert {text.ended_itself for text in texts} == {True, False}
 
 
+@pytest.mark.full
 def test_texts_are_the_same_where_caches_grow_and_shrink(make_model: Callable[..., MiniGPT]) -> None:
     """Prompts of every length up to the context, and texts that begin again in it."""
     model = make_model(sequence_length=40)

@@ -41,6 +41,7 @@ def search(training_inputs: dict[str, Any], tmp_path: Path) -> SearchReal:
     return run
 
 
+@pytest.mark.full
 def test_a_model_that_tensorflow_has_no_memory_for_ends_its_trial_alone(
     search: SearchReal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
