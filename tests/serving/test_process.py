@@ -135,6 +135,17 @@ def test_a_signal_lets_texts_be_written_to_their_ends(
     assert "Traceback" not in process.stderr.read()
 
 
+@pytest.mark.parametrize("seconds", [0.0, 1.5, 3.0, 6.0])
+def test_a_server_that_loads_a_model_ends_at_once(project: Path, seconds: float) -> None:
+    process = start(project, "--port", "0")
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("http://")
+    time.sleep(seconds)
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(timeout=20) == 0, process.stderr.read()
+
+
 def test_an_address_that_is_taken_is_said_at_once(project: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -114,7 +114,12 @@ def serve(project: Path, settings: ServingSettings) -> int:
         server.run([listening])
     finally:
         watch.close()
-    return 128 + signal.SIGINT if signal.SIGINT in received else 0  # SIGTERM is how a service ends
+    code = 128 + signal.SIGINT if signal.SIGINT in received else 0  # SIGTERM is how a service ends
+    if follower.is_at_work:
+        # A model is being loaded: Python's own end stops threads inside of TensorFlow, which aborts or hangs.
+        logging.shutdown()
+        os._exit(code)
+    return code
 
 
 def make_server(

@@ -53,6 +53,11 @@ class ChampionFollower:
         """Look no more; what is being loaded is not waited for."""
         self._over.set()
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether its thread is still alive, in the middle of a look."""
+        return self._thread.is_alive()
+
     def _run(self) -> None:
         while not self._over.is_set():
             is_well = self.look()
