@@ -107,14 +107,20 @@ def serve(project: Path, settings: ServingSettings) -> int:
     )
     received: list[int] = []
     server = make_server(config, engine, watch, settings.max_seconds_to_end)
+
+    def note(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        server.should_exit = True  # where uvicorn has not begun to run
+
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn has handlers of its own while it runs, and sends itself what it was sent when it has ended.
-        signal.signal(number, lambda number, _: received.append(number))
+        signal.signal(number, note)
     try:
         server.run([listening])
     finally:
         watch.close()
     code = 128 + signal.SIGINT if signal.SIGINT in received else 0  # SIGTERM is how a service ends
+    engine.end()
     if follower.is_at_work:
         # A model is being loaded: Python's own end stops threads inside of TensorFlow, which aborts or hangs.
         logging.shutdown()
