@@ -1,6 +1,7 @@
 """What tests do with servers on loopback."""
 
 import socket
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -23,6 +24,14 @@ def find_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
+
+
+def make_mlflow_command(*arguments: str, port: int) -> list[str]:
+    """Return the command of a server of MLflow, `server` or `models serve`."""
+    return [
+        *(sys.executable, "-m", "mlflow", *arguments),
+        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+    ]
 
 
 def answers(url: str) -> bool:

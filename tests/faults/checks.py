@@ -16,7 +16,7 @@ import pandas as pd
 
 from minigpt_pipeline.model.saved_model import load_trained_model
 from minigpt_pipeline.tracking.model_registry import ModelRegistry
-from tests.faults.stages import Stage
+from tests.faults.stages import Stage, Stages
 
 UNFINISHED = re.compile(r"(^|/)\.[^/]+\.(partial|old)(/|$)")
 PASSING = re.compile(r"(^|/)(\.[^/]*\.(lock|json)|[^/]*-journal|\.gitkeep)$|/checkpoints/")
@@ -91,6 +91,22 @@ def read_data(project: Path) -> dict[str, bytes]:
     return {
         name: content for name, content in read_folder(project / "data").items() if not PASSING.search(name)
     }
+
+
+def check_recovery(stages: Stages, stage: Stage, known: set[str]) -> None:
+    """See that all is whole behind a fault, and that the next run comes to the end of one that was left alone.
+
+    Args:
+        stages: Where the fault was.
+        stage: The pipeline that had it.
+        known: Ids of the runs that there were before.
+    """
+    check_whole(stages.project, stage)
+    runs = list_runs(stages.project)
+    stages.launcher.run(stages.project, *stage.arguments)
+    check_end(stages.project, stage, {run.run_id: run.status for run in runs})
+    if stage.name in {"training", "retraining"}:
+        check_metrics_are_kept(stages.project, [run for run in runs if run.run_id not in known])
 
 
 def check_whole(project: Path, stage: Stage) -> None:

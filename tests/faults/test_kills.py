@@ -16,7 +16,14 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.checks import check_end, check_metrics_are_kept, check_whole, list_runs, reading
+from tests.faults.checks import (
+    check_end,
+    check_metrics_are_kept,
+    check_recovery,
+    check_whole,
+    list_runs,
+    reading,
+)
 from tests.faults.launcher import Launched
 from tests.faults.stages import ARGUMENTS, SEED, Stage, Stages
 
@@ -111,13 +118,7 @@ def test_a_killed_run_loses_nothing(
 
     assert KINDS[kind](stages, stage, draw).wait() == -9
 
-    check_whole(stages.project, stage)
-    runs = list_runs(stages.project)
-    killed = [run for run in runs if run.run_id not in known]
-    stages.launcher.run(stages.project, *stage.arguments)
-    check_end(stages.project, stage, {run.run_id: run.status for run in runs})
-    if stage.name in {"training", "retraining"}:
-        check_metrics_are_kept(stages.project, killed)
+    check_recovery(stages, stage, known)
 
 
 @pytest.mark.full

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.faults.checks import check_end, check_metrics_are_kept, check_whole, list_runs
+from tests.faults.checks import check_recovery, list_runs
 from tests.faults.stages import ARGUMENTS, SEED, Stages
 
 logger = logging.getLogger(__name__)
@@ -97,10 +97,4 @@ def test_a_fault_is_told_and_loses_nothing(
     if code:
         (message,) = read_message(run.said)
         assert re.match(outcome.message, message), message
-    check_whole(stages.project, stage)
-    runs = list_runs(stages.project)
-    ended = [run for run in runs if run.run_id not in known]
-    stages.launcher.run(stages.project, *stage.arguments)
-    check_end(stages.project, stage, {run.run_id: run.status for run in runs})
-    if stage.name in {"training", "retraining"}:
-        check_metrics_are_kept(stages.project, ended)
+    check_recovery(stages, stage, known)

@@ -10,17 +10,16 @@ import random
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.checks import check_end, check_metrics_are_kept, check_whole, list_runs
+from tests.faults.checks import check_end, check_metrics_are_kept, check_recovery, list_runs
 from tests.faults.proxy import Proxy, passing_on
 from tests.faults.stages import ARGUMENTS, SEED, Stages
 from tests.faults.test_matrix import LOG_LINE, read_message
-from tests.servers import answers, find_port, wait_until
+from tests.servers import answers, find_port, make_mlflow_command, wait_until
 
 logger = logging.getLogger(__name__)
 
@@ -49,17 +48,6 @@ FAULTS = {
 
 def start_server(project: Path, port: int) -> subprocess.Popen[bytes]:
     """Serve the database of a project, which may be put back: no connection outlives its request."""
-    command = [
-        "mlflow",
-        "server",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-        "--no-serve-artifacts",
-    ]
     variables = {
         "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{project / 'mlflow.db'}",
         "MLFLOW_DEFAULT_ARTIFACT_ROOT": f"file://{project / 'mlartifacts'}",
@@ -67,7 +55,7 @@ def start_server(project: Path, port: int) -> subprocess.Popen[bytes]:
         "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", *command],
+        make_mlflow_command("server", "--no-serve-artifacts", port=port),
         env=os.environ | variables,
         cwd=project.parent,
         stdout=subprocess.DEVNULL,
@@ -113,12 +101,7 @@ def test_a_server_that_is_not_well(
     if FAULTS[fault]:
         assert len(said) == 1, run.said
         assert re.match(FAULTS[fault], said[0]), said
-    check_whole(stages.project, stage)
-    runs = list_runs(stages.project)
-    stages.launcher.run(stages.project, *stage.arguments)
-    check_end(stages.project, stage, {run.run_id: run.status for run in runs})
-    if pipeline == "training":
-        check_metrics_are_kept(stages.project, [run for run in runs if run.run_id not in known])
+    check_recovery(stages, stage, known)
 
 
 @pytest.mark.parametrize("comes_back", [False, True])

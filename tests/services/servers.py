@@ -19,7 +19,7 @@ from typing import Any
 import boto3
 import psycopg2
 
-from tests.servers import PATIENCE, answers, find_port, wait_until
+from tests.servers import PATIENCE, answers, find_port, make_mlflow_command, wait_until
 
 USER = "minigpt"
 PASSWORD = "pass-of-the-database"  # in no message, no log, no tag
@@ -288,18 +288,7 @@ def serving_mlflow(
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     server = Server(
-        [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "server",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--workers",
-            "1",
-        ],
+        make_mlflow_command("server", port=port),
         folder / "mlflow.log",
         lambda: answers(f"{url}/health"),
         os.environ | store.variables | variables,

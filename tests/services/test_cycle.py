@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import answers, find_port, wait_until
+from tests.servers import answers, find_port, make_mlflow_command, wait_until
 from tests.services.conftest import Setup
 from tests.services.servers import Server, post
 
@@ -150,18 +150,9 @@ def test_models_are_compared(cycle: Cycle) -> None:
 def model_server(cycle: Cycle, tmp_path: Path) -> Iterator[str]:
     port = find_port()
     url = f"http://127.0.0.1:{port}"
-    command = [
-        "-m",
-        "mlflow",
-        "models",
-        "serve",
-        "--model-uri",
-        "models:/minigpt@champion",
-        "--env-manager",
-        "local",
-    ]
+    arguments = ("models", "serve", "--model-uri", "models:/minigpt@champion", "--env-manager", "local")
     server = Server(
-        [sys.executable, *command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
+        make_mlflow_command(*arguments, port=port),
         tmp_path / "serve.log",
         lambda: answers(f"{url}/ping"),
         cycle.setup.environment,

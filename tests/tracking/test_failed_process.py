@@ -3,9 +3,10 @@
 import mlflow
 import pytest
 
+from minigpt_pipeline.processes import describe_process
 from minigpt_pipeline.tracking import killed_runs
 from minigpt_pipeline.tracking.failed_process import record_failure
-from minigpt_pipeline.tracking.killed_runs import PROCESS_TAG, describe_process
+from minigpt_pipeline.tracking.killed_runs import PROCESS_TAG
 
 TAGS = {"cycle": "1", "schedule": "nightly", "pipeline": "data", "environment": "test", "git_commit": "0"}
 
@@ -26,7 +27,7 @@ def test_a_process_that_opened_no_run_has_a_failed_one(store: str) -> None:
 
 def test_the_run_of_a_process_that_was_killed_says_so(run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow.set_tag(PROCESS_TAG, describe_process())
-    monkeypatch.setattr(killed_runs, "_is_alive", lambda _: False)
+    monkeypatch.setattr(killed_runs, "has_ended", lambda _: True)
 
     assert record(describe_process()) == {run_id: "KILLED"}
 

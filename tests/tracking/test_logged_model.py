@@ -2,10 +2,8 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ import pytest
 import yaml
 
 from minigpt_pipeline.tracking.model_logging import SIGNATURE
+from tests.servers import answers, find_port, make_mlflow_command, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -91,28 +90,12 @@ def test_it_writes_texts_in_a_process_started_elsewhere(model_uri: str, tmp_path
     assert first.startswith("['the film ")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def server(model_uri: str) -> Iterator[str]:
-    port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "models",
-        "serve",
-        "--model-uri",
-        model_uri,
-        "--env-manager",
-        "local",
-    ]
+    port = find_port()
+    arguments = ("models", "serve", "--model-uri", model_uri, "--env-manager", "local")
     process = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
+        make_mlflow_command(*arguments, port=port),
         env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -120,12 +103,7 @@ def server(model_uri: str) -> Iterator[str]:
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"{url}/ping", timeout=1)
-                break
-            except OSError:
-                time.sleep(0.5)
+        wait_until(lambda: answers(f"{url}/ping"), lambda: process.poll() is None)
         yield url
     finally:
         os.killpg(process.pid, 15)

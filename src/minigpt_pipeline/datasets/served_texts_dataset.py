@@ -57,9 +57,8 @@ def _opener(path: Path) -> Callable[[], Iterator[bytes]]:
     def read() -> Iterator[bytes]:
         try:
             with path.open("rb") as file:
-                while line := file.readline(
-                    MAX_LINE_SIZE
-                ):  # of a longer one each piece is a line that is damaged
+                # Of a longer line each piece is one that is damaged.
+                while line := file.readline(MAX_LINE_SIZE):
                     yield line
         except FileNotFoundError:  # its days of keeping are over since the folder was looked at
             return

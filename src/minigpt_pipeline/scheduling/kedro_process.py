@@ -2,15 +2,13 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import psutil
-
+from minigpt_pipeline.processes import describe_process
 from minigpt_pipeline.project_folder import PACKAGE, is_checkout
 
 TIED = Path(__file__).with_name("tied.py")
@@ -57,9 +55,7 @@ class KedroProcess:
                 start_new_session=True,
             )
         self._parent = os.getppid()
-        # In the form of `tracking.killed_runs.describe_process`; also a process that has just ended can still be asked.
-        started = psutil.Process(self._process.pid).create_time()
-        self.description = f"{socket.gethostname()}:{self._process.pid}:{started:.2f}"
+        self.description = describe_process(self._process.pid)
 
     @property
     def is_abandoned(self) -> bool:

@@ -1,26 +1,18 @@
 """Runs whose process was killed: nobody was left to tell MLflow that they have ended."""
 
 import logging
-import socket
 from pathlib import Path
 
 import mlflow
-import psutil
 from mlflow.entities import Run
 from mlflow.utils.file_utils import local_file_uri_to_path
+
+from minigpt_pipeline.processes import has_ended
 
 logger = logging.getLogger(__name__)
 
 PROCESS_TAG = "process"
 UNFINISHED_UPLOADS = ".artifact.uploading.*"
-TOLERANCE = 5.0
-"""Seconds by which two readings of a process's start may differ, where the clock was set in between."""
-
-
-def describe_process() -> str:
-    """Return what tells this process from every other, `host:1234:1764000000.00`."""
-    process = psutil.Process()
-    return f"{socket.gethostname()}:{process.pid}:{process.create_time():.2f}"
 
 
 def mark_killed_runs(experiment_id: str) -> None:
@@ -31,8 +23,8 @@ def mark_killed_runs(experiment_id: str) -> None:
     """
     running = mlflow.search_runs([experiment_id], "attributes.status = 'RUNNING'", output_format="list")
     for run in running:
-        process = run.data.tags.get(PROCESS_TAG, "")
-        if process.startswith(f"{socket.gethostname()}:") and not _is_alive(process):
+        process = run.data.tags.get(PROCESS_TAG)
+        if process and has_ended(process):
             remove_unfinished_uploads(run)
             mlflow.MlflowClient().set_terminated(run.info.run_id, "KILLED")
             logger.info("The process of run %s was killed: the run is marked", run.info.run_id)
@@ -46,14 +38,3 @@ def remove_unfinished_uploads(run: Run) -> None:
     if run.info.artifact_uri.startswith("file:"):
         for path in Path(local_file_uri_to_path(run.info.artifact_uri)).rglob(UNFINISHED_UPLOADS):
             path.unlink(missing_ok=True)
-
-
-def _is_alive(described: str) -> bool:
-    _, process_id, started = described.rsplit(":", 2)
-    try:
-        process = psutil.Process(int(process_id))
-        difference = float(process.create_time()) - float(started)
-    except psutil.NoSuchProcess:
-        return False
-    # A zombie has ended; only its parent has not looked yet.
-    return abs(difference) < TOLERANCE and str(process.status()) != psutil.STATUS_ZOMBIE

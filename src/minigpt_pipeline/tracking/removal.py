@@ -96,9 +96,8 @@ class RunArchive:
         tags, run_id = run.data.tags, run.info.run_id
         has_model = bool(_list_models(run)) and tags.get(REMOVED_TAG) != MODEL_GONE
         place = (tags.get("environment", ""), tags.get("data", ""))
-        is_newest = (
-            has_model and place not in places
-        )  # of another copy of the project, perhaps, which still has its files
+        # Of another copy of the project, perhaps, which still has its files.
+        is_newest = has_model and place not in places
         if has_model:
             places.add(place)
         alias = named.get(str(version.version)) if version else None
@@ -246,9 +245,8 @@ class RunArchive:
                 return 0
             try:
                 connection.execute("VACUUM")
-            except (
-                sqlite3.OperationalError
-            ) as error:  # somebody is at work on it, or the disk has no room for a copy
+            # Somebody is at work on it, or the disk has no room for a copy.
+            except sqlite3.OperationalError as error:
                 logger.info("%s is not made smaller now: %s", path, error)
                 return 0
         return free * size

@@ -24,13 +24,13 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from minigpt_pipeline.commit import read_commit
 from minigpt_pipeline.hidden import hide_password
+from minigpt_pipeline.processes import describe_process
 from minigpt_pipeline.project_lock import SCHEDULE_VARIABLE
 from minigpt_pipeline.tracking.dataset_logging import log_dataset, log_input
 from minigpt_pipeline.tracking.flat_parameters import flatten_parameters
 from minigpt_pipeline.tracking.keys import describe_origin, find_log_as, find_path, is_parameter, make_key
 from minigpt_pipeline.tracking.killed_runs import (
     PROCESS_TAG,
-    describe_process,
     mark_killed_runs,
     remove_unfinished_uploads,
 )
