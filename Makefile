@@ -145,10 +145,12 @@ sweep: install ## Search for better parameters (ENV=sample: half an hour; ENV=ba
 results: install ## Make every figure of README again (a night), but for trainings that are kept: benchmarks/README.md
 	$(BIN)/kedro run --pipelines data --env base
 	$(BIN)/python -m benchmarks training generation serving data startup scaling
-	$(BIN)/python -m benchmarks time_to_perplexity perplexity_scaling load
+	$(BIN)/python -m benchmarks time_to_perplexity perplexity_scaling
 	$(BIN)/kedro run --env sample
 	$(BIN)/kedro run --env base --params vectorization.tokenizer=subword
 	$(BIN)/kedro run --env base
+	$(BIN)/kedro run --env base --pipelines promotion
+	$(BIN)/python -m benchmarks load --project .
 	$(BIN)/python -m benchmarks.write_samples --env base
 	$(BIN)/python -m benchmarks.write_results
 

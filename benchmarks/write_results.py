@@ -415,12 +415,13 @@ BENCHMARK_TABLES: dict[str, tuple[str, tuple[Column, ...]]] = {
         ),
     ),
     "load": (
-        "a server under load, clients on the same cores",
+        "a champion of `base` served under load, clients on the same cores",
         (
             Column("words/s", ("medians", "tokens_per_second")),
             Column("first word, p50 (ms)", ("medians", "first_token_p50"), "{:,.0f}", 1000),
             Column("p99", ("medians", "first_token_p99"), "{:,.0f}", 1000),
             Column("text, p99 (s)", ("medians", "text_p99"), "{:.2f}"),
+            Column("refused", ("medians", "refused")),
             Column("errors", ("medians", "errors")),
             Column("memory (MB)", ("medians", "memory_bytes"), "{:,.0f}", 1e-6),
         ),
