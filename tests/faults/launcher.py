@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +48,13 @@ class Launched:
     def send(self, number: int) -> None:
         os.kill(self.process_id, number)
 
-    def kill(self) -> None:
-        """Kill it with all that it has begun."""
-        os.killpg(self.process_id, signal.SIGKILL)
-        assert self.wait() is not None
+    def kill(self) -> int:
+        """Kill it with all that it has begun, and return how it has ended: it may have come before."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process_id, signal.SIGKILL)
+        status = self.wait()
+        assert status is not None
+        return status
 
 
 class Launcher:

@@ -5,7 +5,6 @@
 rename or a commit (`inside`), the others some time after they have begun.
 """
 
-import contextlib
 import logging
 import os
 import random
@@ -67,8 +66,7 @@ def kill_at_moment(stages: Stages, stage: Stage, draw: random.Random) -> Launche
     for _ in range(TRIES):
         logger.warning("%s is killed after %.3f of %.3f s", stage.name, seconds, stage.seconds)
         run = stages.launcher.start(stages.project, *stage.arguments)
-        if run.wait(seconds) is None:
-            run.kill()
+        if run.wait(seconds) is None and run.kill() == -signal.SIGKILL:
             return run
         stages.put_back(stage.name)
         seconds *= 0.8
@@ -78,19 +76,25 @@ def kill_at_moment(stages: Stages, stage: Stage, draw: random.Random) -> Launche
 def kill_process(stages: Stages, stage: Stage, draw: random.Random) -> subprocess.Popen[bytes]:
     """Kill a process that has to import all itself."""
     seconds = draw.uniform(0, IMPORTS + stage.seconds)
-    logger.warning("%s, a process of its own, is killed after %.3f s", stage.name, seconds)
     command = [sys.executable, "-m", "kedro", "run", "--env", "test", *stage.arguments]
-    run = subprocess.Popen(
-        command,
-        cwd=stages.project,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        run.wait(seconds)
-    os.killpg(run.pid, signal.SIGKILL)
-    return run
+    for _ in range(TRIES):
+        logger.warning("%s, a process of its own, is killed after %.3f s", stage.name, seconds)
+        run = subprocess.Popen(
+            command,
+            cwd=stages.project,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            run.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(run.pid, signal.SIGKILL)
+            if run.wait() == -signal.SIGKILL:
+                return run
+        stages.put_back(stage.name)
+        seconds *= 0.8
+    raise AssertionError("it ended too early")
 
 
 KINDS: dict[str, Callable[[Stages, Stage, random.Random], Launched | subprocess.Popen[bytes]]] = {
