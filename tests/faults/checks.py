@@ -184,7 +184,10 @@ def check_champion(project: Path) -> None:
 
 def check_metrics_are_kept(project: Path, killed: list[TrackedRun]) -> None:
     """See that all that killed trainings had logged is in the history, and in the run that went on."""
-    last = list_runs(project)[-1]
+    # A retraining goes on with a run that is older than that of its look at new data.
+    last = next(
+        run for run in reversed(list_runs(project)) if run.name.startswith(("training", "retraining"))
+    )
     history = pd.read_parquet(project / "data/test/07_model_output/training_history.parquet")
     recorded = history.set_index(["name", "step"])["value"].to_dict()
     for run in killed:
