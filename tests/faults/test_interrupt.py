@@ -3,6 +3,7 @@
 The run presses it itself, where a node begins to work or a file is written and not yet renamed: so the moment is sure.
 """
 
+import importlib
 from typing import Any
 
 import pandas as pd
@@ -11,8 +12,6 @@ import pytest
 from tests.faults.checks import check_end, check_whole, list_runs
 from tests.faults.stages import Stages
 from tests.faults.test_matrix import read_message
-
-pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
 
 NODES = "minigpt_pipeline.pipelines"
 STEP = "minigpt_pipeline.model.training_loop make_language_model_pairs"
@@ -24,7 +23,7 @@ CASES = [
     ("vectorization", "encode_reviews", "minigpt_pipeline.text.encoding split_words"),
     ("training", "train_model", STEP),
     ("evaluation", "evaluate_model", f"{NODES}.evaluation.nodes summarize_losses"),
-    ("generation", "measure_quality", "minigpt_pipeline.model.generation write_group"),
+    ("generation", "measure_quality", "minigpt_pipeline.model.quality write_beside"),
     ("promotion", "decide_promotion", f"{NODES}.promotion.nodes decide"),
     ("comparison", "render_comparison", f"{NODES}.comparison.nodes render_page"),
     ("sweep", "search_parameters", STEP),
@@ -44,10 +43,16 @@ GOES_ON = {
 }
 
 
-@pytest.mark.parametrize(
-    ("pipeline", "place", "function"),
-    CASES,
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("function", sorted({function for *_, function in CASES if function}))
+def test_what_interrupts_is_there(function: str) -> None:
+    module, name = function.split()
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("pipeline", "place", "function"), CASES)
 def test_a_pipeline_is_interrupted_and_comes_to_the_same_end(
     stages: Stages, pipeline: str, place: str, function: str
 ) -> None:

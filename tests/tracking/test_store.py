@@ -195,6 +195,7 @@ def test_describe_failure_looks_behind_other_errors(store: str) -> None:
     assert describe_failure(known) is None
     for message, is_told in (
         ("Failed while saving data to dataset", True),
+        ("champion: Failed while loading data from dataset", True),
         ("x.gz could not be downloaded", False),
     ):
         of_a_dataset = DatasetError(message)

@@ -24,6 +24,8 @@ from minigpt_pipeline.hidden import hide_password
 from minigpt_pipeline.project_folder import open_project
 
 _RELATIVE_SQLITE = re.compile(r"sqlite:///(?!/)(?P<path>.+)")
+_OF_KEDRO = re.compile(r"(\S+: )?Failed while ")
+"""How it begins what it says of a dataset, behind the name where it has one."""
 PATIENCE = 10
 """Seconds in which a store shall answer: a user waits for it."""
 
@@ -265,7 +267,7 @@ def describe_failure(error: BaseException) -> str | None:
 
 def _says_itself(error: BaseException) -> bool:
     """Whether a dataset has said what is wrong, such as a download's address; Kedro's own words say only where."""
-    return isinstance(error, DatasetError) and not str(error).startswith("Failed while")
+    return isinstance(error, DatasetError) and not _OF_KEDRO.match(str(error))
 
 
 def tell(error: Exception) -> str:
