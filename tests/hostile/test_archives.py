@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import struct
 import tarfile
 import zipfile
@@ -116,8 +117,10 @@ def test_bombs_are_refused_in_bounded_memory_and_time(tmp_path: Path, run_apart:
 
     told = found["told"]
     assert told.keys() == {path.name for path in tmp_path.iterdir()}, told
-    for name in ("declared.tar.gz", "names.tar.gz", "sparse.tar", "overlapping.zip", "zeros.tar.gz"):
+    for name in ("declared.tar.gz", "names.tar.gz", "sparse.tar", "zeros.tar.gz"):
         assert "unpacks to more than 50 MB" in told[name], told
+    # Some builds of Python look for such entries themselves.
+    assert re.search("unpacks to more than 50 MB|Overlapped entries", told["overlapping.zip"]), told
     assert "has more than 50 MB, unpacked" in told["repeated.parquet"]
     assert "is compressed in a way (number 12) that is not read" in told["bzip2.zip"]
     assert packed < 25 * MEGABYTE

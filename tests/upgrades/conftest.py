@@ -46,7 +46,13 @@ def upgrade(make_project: Callable[[str], Path]) -> Callable[[str], Path]:
 def extract(version: str, folder: Path) -> None:
     """Unpack a fixture."""
     with tarfile.open(WRITTEN / f"{version}.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+        extract_all(archive, folder)
+
+
+def extract_all(archive: tarfile.TarFile, folder: Path) -> None:
+    """Unpack an archive, with the filter of Python 3.11.4 and later."""
+    archive.extraction_filter = getattr(tarfile, "data_filter", None)
+    archive.extractall(folder)
 
 
 def restore_code(version: str, project: Path) -> None:
@@ -58,7 +64,7 @@ def restore_code(version: str, project: Path) -> None:
     command = ["git", "archive", commit, "src/minigpt_pipeline"]
     packed = subprocess.run(command, cwd=PROJECT, capture_output=True, check=True).stdout
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        archive.extractall(project / ".commit", filter="data")
+        extract_all(archive, project / ".commit")
     for line in (project / CODE).read_text().splitlines():
         (project / line).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(project / ".commit/src" / line.partition("/code/")[2], project / line)
