@@ -38,6 +38,7 @@ def version(request: pytest.FixtureRequest) -> Version:
 def project(version: Version, upgrade: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("MLFLOW_TRACKING_URI", "MINIGPT_ARTIFACTS"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")  # what is looked for in a table stands on one line
     project = upgrade(str(version))
     monkeypatch.chdir(project)
     bootstrap_project(project)
@@ -120,11 +121,18 @@ def test_versions_are_listed_and_gone_back_to(
         assert release.main(["rollback"]) == 1
         assert "has no previous champion to go back to" in capsys.readouterr().err
         return
-    assert "champion" in told.out
-    other = next(
-        line.split()[0] for line in told.out.splitlines() if line[:1].isdigit() and "champion" not in line
+    aliases = read_aliases(told.out)
+    assert (
+        release.main(["rollback", "--version", aliases["previous_champion"], "--reason", "an upgrade"]) == 0
     )
-    assert release.main(["rollback", "--version", other, "--reason", "an upgrade"]) == 0
+    capsys.readouterr()
+    assert release.main(["versions"]) == 0
+    assert read_aliases(capsys.readouterr().out)["champion"] == aliases["previous_champion"]
+
+
+def read_aliases(listed: str) -> dict[str, str]:
+    """Return the version that each alias stands beside."""
+    return {line.split()[1]: line.split()[0] for line in listed.splitlines() if line[:1].isdigit()}
 
 
 def test_the_doctor_finds_the_store(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
