@@ -48,7 +48,12 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
     def call(*arguments: str) -> "subprocess.CompletedProcess[str]":
         python = root / "venv/bin/python"
         return subprocess.run(
-            [python, "-m", *arguments], cwd=folder, env=variables, capture_output=True, text=True, check=False
+            [python, "-m", *arguments],
+            cwd=folder,
+            env=variables | {"COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     return call
