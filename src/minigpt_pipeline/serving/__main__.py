@@ -48,6 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = read_settings(Path.cwd(), given)
         return serve(Path.cwd(), settings)
+    except KeyboardInterrupt:  # while it starts
+        return 128 + signal.SIGINT
     except (ServingError, TrackingStoreError, OSError) as error:
         Console(stderr=True, highlight=False).print(f"Error: {escape(str(error))}", soft_wrap=True)
         return 1
@@ -101,10 +103,6 @@ def serve(project: Path, settings: ServingSettings) -> int:
         http=make_protocol(settings.max_seconds_to_ask),
         timeout_graceful_shutdown=int(settings.max_seconds_to_end) + SECONDS_TO_SAY_SO,
     )
-    host, port = listening.getsockname()[:2]
-    Console(stderr=True, highlight=False).print(
-        f"http://{host}:{port} is the page; POST /v1/generate, /openapi.json; Ctrl-C ends it", soft_wrap=True
-    )
     received: list[int] = []
     server = make_server(config, engine, watch, settings.max_seconds_to_end)
 
@@ -115,6 +113,10 @@ def serve(project: Path, settings: ServingSettings) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn has handlers of its own while it runs, and sends itself what it was sent when it has ended.
         signal.signal(number, note)
+    host, port = listening.getsockname()[:2]
+    Console(stderr=True, highlight=False).print(
+        f"http://{host}:{port} is the page; POST /v1/generate, /openapi.json; Ctrl-C ends it", soft_wrap=True
+    )
     try:
         server.run([listening])
     finally:
