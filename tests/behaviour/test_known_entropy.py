@@ -86,6 +86,7 @@ def test_the_sample_environment_comes_close_to_the_entropy_and_not_below_it(
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1800)
 def test_base_s_model_learns_the_source_from_text_enough(training_log: TrainingLog) -> None:
     base = read_parameters("base")
     narrow = {"embed_dim": 128, "head_dim": 32, "feed_forward_dim": 512}  # for fewer than 1,500 words
