@@ -33,7 +33,9 @@ _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?%?")
 _RUN_ID = re.compile(r"\b[0-9a-f]{32}\b")
-_OF_THE_CLOCK = re.compile(r"\d{4}[-/]\d\d[-/]\d\d|\d\d:\d\d:\d\d|\d+:\d\d (?:min|left)|[\d.]+ s\b|[\d,]+ words/s")
+_OF_THE_CLOCK = re.compile(
+    r"\d{4}[-/]\d\d[-/]\d\d|\d\d:\d\d:\d\d|\d+:\d\d (?:min|left)|[\d.]+ s\b|[\d,]+ words/s"
+)
 _OF_THE_PROCESS = re.compile(r"(?<=process \[)\d+")
 _TEXT_OF_A_MODEL = re.compile(r"(?i)(?<=the best scene )[^\"»│]+")
 
