@@ -203,7 +203,6 @@ def test_a_scheduled_run_that_fails(
 @pytest.fixture(scope="module")
 def guarded_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """MLflow's own server, which asks for a name and a password."""
-    pytest.importorskip("flask_wtf", reason="MLflow's basic-auth wants it: pip install 'mlflow[auth]'")
     folder = tmp_path_factory.mktemp("guarded")
     (folder / "auth.ini").write_text(
         "[mlflow]\ndefault_permission = READ\n"

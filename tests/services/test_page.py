@@ -18,9 +18,8 @@ SECTIONS = (
     "What stays the same",
     "Backup",
 )
-ELSEWHERE = (
-    "With names and passwords"  # needs a package more; tests/security/test_canaries.py asks such a server
-)
+ELSEWHERE = "With names and passwords"
+"""Installs a package; tests/security/test_canaries.py asks such a server."""
 
 
 @pytest.mark.full

@@ -21,6 +21,7 @@ from minigpt_pipeline.model.saved_model import TrainedModel, save_trained_model
 from minigpt_pipeline.tracking.model_logging import log_model
 from minigpt_pipeline.tracking.model_registry import ModelRegistry
 from minigpt_pipeline.tracking.store import connect, read_tracking_settings
+from tests.servers import find_port, wait_until
 
 pytestmark = pytest.mark.full
 PATIENCE = 120.0
@@ -144,6 +145,22 @@ def test_a_server_that_loads_a_model_ends_at_once(project: Path, seconds: float)
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(timeout=20) == 0, process.stderr.read()
+
+
+def test_ctrl_c_while_it_starts_says_nothing(project: Path) -> None:
+    port = find_port()
+    process = start(project, "--port", str(port))
+    wait_until(lambda: is_listened_at(port), lambda: process.poll() is None)
+    process.send_signal(signal.SIGINT)
+
+    _, said = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, said) == (130, "")
+
+
+def is_listened_at(port: int) -> bool:
+    """Whether the address is taken, which is done before anything slow is loaded."""
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_an_address_that_is_taken_is_said_at_once(project: Path) -> None:

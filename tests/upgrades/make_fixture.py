@@ -176,8 +176,15 @@ class Version:
             SCHEDULES + (MONITORING if self._has([0, 6]) else "")
         )
         with self._running("minigpt_pipeline.scheduling", "--headless"):
-            wait_for(lambda: any((self.place / "data/08_reporting").glob("comparison.html")), PATIENCE)
-            time.sleep(30)  # until Dagster has written that the run has ended
+            wait_for(self._has_run_by_schedule, PATIENCE)
+
+    def _has_run_by_schedule(self) -> bool:
+        try:
+            path = self.place / ".dagster/history/runs.db"
+            with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
+                return bool(store.execute("SELECT 1 FROM runs WHERE status = 'SUCCESS'").fetchone())
+        except sqlite3.OperationalError:  # Dagster has not made it yet
+            return False
 
     def _serve(self) -> None:
         port = find_port()

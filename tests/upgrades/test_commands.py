@@ -4,6 +4,7 @@ Each command does its work, or ends with one message. None loses anything: what 
 """
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +20,15 @@ from packaging.version import Version
 from minigpt_pipeline import cli, doctor, release
 from minigpt_pipeline.model.fingerprint import CODE_FOLDERS
 from minigpt_pipeline.tracking.store import connect, read_tracking_settings
+from tests.scheduling.test_schedules_at_work import (
+    LOOK_OFTEN,
+    NEVER,
+    at_work,
+    configure,
+    list_dagster_runs,
+    list_mlflow_runs,
+)
+from tests.servers import answers, find_port, wait_until
 from tests.upgrades.conftest import VERSIONS
 from tests.upgrades.make_fixture import KILLED, PARAMETERS, PROJECT, read_commits
 
@@ -27,6 +37,7 @@ pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 DATA = "data/test"
 FIRST_READ = Version("0.3.0")
 FIRST_REGISTERED = Version("0.5.0")
+FIRST_SCHEDULED = Version("0.5.0")
 REFUSAL = "has format version 1, this version of the project reads 4: `kedro run` in the same environment makes this"
 
 
@@ -121,6 +132,39 @@ def test_runs_are_compared(project: Path) -> None:
     result = kedro_run("comparison", 'comparison.runs="last"')
     assert result.exit_code == 0, result.output
     assert (project / "data/08_reporting/comparison.html").is_file()
+
+
+def test_pages_show_the_runs(project: Path) -> None:
+    runs = {run.info.run_id for run in list_mlflow_runs(project)}
+    port = find_port()
+    command = ["make", f"--file={PROJECT / 'Makefile'}", "--old-file=.venv/installed", "ui", f"PORT={port}"]
+    with (project / "ui.log").open("w") as log:
+        pages = subprocess.Popen(
+            [*command, f"BIN={Path(sys.executable).parent}"], stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/health"), lambda: pages.poll() is None)
+        client = mlflow.MlflowClient(f"http://127.0.0.1:{port}")
+        experiment = client.get_experiment_by_name("minigpt")
+        assert experiment
+        assert runs
+        assert {run.info.run_id for run in client.search_runs([experiment.experiment_id])} == runs
+    finally:
+        os.killpg(pages.pid, signal.SIGINT)
+        pages.wait()
+
+
+def test_schedules_go_on_with_their_runs(project: Path, version: Version) -> None:
+    if version < FIRST_SCHEDULED:
+        pytest.skip("this version has no schedules")
+    before = [run.dagster_run.run_id for run in list_dagster_runs(project)]
+    assert before
+    configure(project, schedules={"quick": NEVER}, new_data=LOOK_OFTEN)
+    with at_work(project) as schedules:
+        schedules.wait_for_start()
+        schedules.drop("one.txt")
+        schedules.wait_for(lambda: len(list_dagster_runs(project)) > len(before))
+        assert [run.dagster_run.run_id for run in list_dagster_runs(project)][: len(before)] == before
 
 
 def test_versions_are_listed_and_gone_back_to(
